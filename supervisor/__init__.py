@@ -1,0 +1,1 @@
+"""creched and crechectl: the supervisor that keeps declared containers running."""
