@@ -1,0 +1,1 @@
+"""The command line: reading it, helping with it, and saying what went wrong."""
