@@ -1,0 +1,431 @@
+"""class Cgroup: one container's cgroups in all hierarchies, as one thing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from runtime.errors import CrecheError, KernelError, StateError
+
+from . import freezer, kill, tree
+from .devices import parse_list, writes_v1
+from .layout import UNIFIED
+from .writes import apply_writes, read_file, write_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .devices import Rule
+    from .writes import Write
+
+# Enabled on version 2 where that is possible even if nothing is limited: they count what is used,
+# and memory.events tells of an OOM kill.
+_ACCOUNTING = frozenset(("cpu", "io", "memory", "pids"))
+
+_DEVICES_KEY = "linux.resources.devices"
+
+
+class Cgroup:
+    """paths: hierarchy name -> absolute directory, as from resolve_paths() or a saved state.
+
+    create() takes hierarchies out of `paths` in which nothing can be made for lack of permission:
+    save `paths` after it.
+    """
+
+    __slots__ = ("paths",)
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self.paths = dict(paths)
+
+    # -- making ------------------------------------------------------------------------------
+
+    def create(self, writes: Sequence[Write], devices: Sequence[Rule] | None = None) -> list[str]:
+        """Make the cgroups and set their limits; all or nothing. Returns warnings.
+
+        devices: None leaves devices alone. An existing cgroup is used if it is empty.
+        Raises StateError for one that is not, KernelError for what the kernel refuses, ConfigError
+        for device rules that version 1 cannot express.
+        """
+        self._check_unused()
+        v1_devices = self._holder("devices")
+        device_writes = []
+        if devices is not None and v1_devices:
+            device_writes = writes_v1(devices)
+        made: list[str] = []
+        warnings: list[str] = []
+        try:
+            self._make(made, warnings)
+            self._enable(writes)
+            apply_writes(self.paths, writes)
+            if devices is not None:
+                self._limit_devices(devices, device_writes)
+        except BaseException:
+            for directory in reversed(made):
+                try:
+                    os.rmdir(directory)
+                except OSError:
+                    pass
+            raise
+        return warnings
+
+    def _check_unused(self) -> None:
+        """runc's rule and words: somebody else's processes, or a freezer, would be shared."""
+        for directory in self.paths.values():
+            if not os.path.isdir(directory):
+                continue
+            count = sum(1 for _pid in tree.procs(directory))
+            if count:
+                raise StateError(
+                    f"container's cgroup is not empty: {count} process(es) found in {directory}"
+                )
+        if self.frozen():
+            raise StateError("container's cgroup unexpectedly frozen")
+
+    def _make(self, made: list[str], warnings: list[str]) -> None:
+        for name, directory in list(self.paths.items()):
+            try:
+                tree.make(directory, made)
+                if "cpuset" in name.split(","):
+                    tree.fill_cpuset(directory)
+            except OSError as error:
+                if error.errno not in tree.NO_PERMISSION:
+                    raise KernelError("make cgroup", directory, error.errno or 0) from None
+                del self.paths[name]
+                reason = os.strerror(error.errno).lower()
+                warnings.append(f"no {name} cgroup for the container: {directory}: {reason}")
+
+    def _enable(self, writes: Sequence[Write]) -> None:
+        directory = self.paths.get(UNIFIED)
+        if directory is None:
+            return
+        files = {write[1] for write in writes if write[0] == UNIFIED}
+        needed = {name.partition(".")[0] for name in files} - {"cgroup"}
+        wanted = _ACCOUNTING if len(self.paths) == 1 else frozenset()
+        if needed or wanted:
+            tree.enable(directory, needed, set(wanted))
+
+    def _limit_devices(self, rules: Sequence[Rule], writes: list[tuple[str, str]]) -> None:
+        holder = self._holder("devices")
+        if holder:
+            for name, value in writes:
+                try:
+                    write_file(holder, name, value)
+                except OSError as error:
+                    subject = f"{holder}/{name}"
+                    raise KernelError(
+                        f"write {value!r} to", subject, error.errno or 0, _DEVICES_KEY
+                    ) from None
+        elif UNIFIED in self.paths and len(self.paths) == 1:
+            from . import bpf
+            from .device_bpf import device_program
+
+            try:
+                bpf.set_program(self.paths[UNIFIED], device_program(rules))
+            except KernelError as error:
+                # Not for the owner of a user namespace, who cannot make device nodes either.
+                if error.number != errno.EPERM or os.geteuid() == 0:
+                    raise
+
+    def _holder(self, controller: str) -> str | None:
+        """The version 1 directory of a controller."""
+        for name, directory in self.paths.items():
+            if controller in name.split(","):
+                return directory
+        return None
+
+    # -- using -------------------------------------------------------------------------------
+
+    def join(self, pid: int, skip_unified: bool = False) -> None:
+        """Put a process into every hierarchy, with all its threads.
+
+        The first write takes the kernel 5 to 20 ms (an RCU grace period, for the lock against
+        forks); unified_fd() and self_join_fds() are the way without. skip_unified: it was cloned
+        into that one already. Raises KernelError (ENOENT: no such cgroup; ESRCH: no such process).
+        """
+        for name, directory in self.paths.items():
+            if name == UNIFIED and skip_unified:
+                continue
+            try:
+                write_file(directory, "cgroup.procs", str(pid))
+            except OSError as error:
+                hint = ""
+                if error.errno == errno.EBUSY:
+                    hint = "it has sub-cgroups with controllers, so that it may not hold processes"
+                raise KernelError(
+                    f"adding pid {pid} to cgroup", directory, error.errno or 0, hint=hint
+                ) from None
+
+    def self_join_fds(self) -> list[int]:
+        """Descriptors by which a fresh child takes itself into each version 1 hierarchy.
+
+        It writes b"0" to each, before it has a second thread, and closes them. That costs some
+        20 us each: a single thread that moves itself needs no lock against forks (Linux 5.13,
+        cgroup_procs_write_start), where join() waits for a grace period. The right to do so comes
+        with the descriptor. Close-on-exec; the caller closes its copies.
+        """
+        fds: list[int] = []
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        for name, directory in self.paths.items():
+            if name == UNIFIED:
+                continue
+            try:
+                fds.append(os.open(directory + "/tasks", flags))
+            except OSError as error:
+                for fd in fds:
+                    os.close(fd)
+                raise KernelError("open", directory + "/tasks", error.errno or 0) from None
+        return fds
+
+    def unified_fd(self) -> int | None:
+        """A descriptor for CLONE_INTO_CGROUP, close-on-exec; the caller closes it.
+
+        None where there is no version 2 tree.
+        """
+        directory = self.paths.get(UNIFIED)
+        if directory is None:
+            return None
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return os.open(directory, flags)
+        except OSError as error:
+            raise KernelError("open cgroup", directory, error.errno or 0) from None
+
+    def apply(self, writes: Sequence[Write], devices: Sequence[Rule] | None = None) -> None:
+        """Change limits of a live container. What is not named stays as it is.
+
+        devices: the new rules in full; access that both old and new allow is never interrupted.
+        """
+        self._enable(writes)
+        apply_writes(self.paths, writes)
+        if devices is not None:
+            holder = self._holder("devices")
+            changes: list[tuple[str, str]] = []
+            if holder:
+                changes = writes_v1(devices, parse_list(read_file(holder, "devices.list")))
+            self._limit_devices(devices, changes)
+
+    def delegate(self, uid: int, gid: int) -> None:
+        """Hand the version 2 cgroup to the container's root, for a cgroup namespace of its own.
+
+        The files are those that the kernel calls safe to hand on. Never for version 1.
+        """
+        directory = self.paths.get(UNIFIED)
+        if directory is None:
+            return
+        try:
+            names = read_file("/sys/kernel/cgroup", "delegate").split()
+        except FileNotFoundError:  # before Linux 4.15
+            names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+        for name in ["", *names]:
+            path = f"{directory}/{name}" if name else directory
+            try:
+                os.chown(path, uid, gid, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise KernelError("hand over cgroup", path, error.errno or 0) from None
+
+    # -- freezing ----------------------------------------------------------------------------
+
+    def _unified_freezer(self) -> str | None:
+        directory = self.paths.get(UNIFIED)
+        if directory and os.path.exists(directory + "/cgroup.freeze"):
+            return directory
+        return None
+
+    def freeze(self, timeout: float = freezer.FREEZE_TIMEOUT) -> None:
+        """Stop all processes; returns when they have stopped. KernelError(ETIMEDOUT) if not."""
+        directory = self._unified_freezer()
+        try:
+            if directory:
+                freezer.freeze_v2(directory, timeout)
+                return
+            directory = self._holder("freezer")
+            if directory:
+                freezer.freeze_v1(directory, timeout)
+                return
+        except OSError as error:
+            raise KernelError("freeze cgroup", directory or "", error.errno or 0) from None
+        raise CrecheError("the container has no cgroup that can be frozen")
+
+    def thaw(self) -> None:
+        """Let all processes go on, whichever freezer holds them."""
+        directory = self._holder("freezer")
+        try:
+            if directory and freezer.state_v1(directory) != "THAWED":
+                freezer.thaw_v1(directory)
+            directory = self._unified_freezer()
+            if directory:
+                freezer.thaw_v2(directory)
+        except OSError as error:
+            raise KernelError("thaw cgroup", directory or "", error.errno or 0) from None
+
+    def frozen(self) -> bool:
+        """Whether this cgroup itself was ordered to freeze (not one above it)."""
+        directory = self.paths.get(UNIFIED)
+        if directory:
+            try:
+                if read_file(directory, "cgroup.freeze").strip() == "1":
+                    return True
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise
+        directory = self._holder("freezer")
+        return bool(directory) and freezer.state_v1(directory or "") != "THAWED"
+
+    # -- processes ---------------------------------------------------------------------------
+
+    def _tracker(self) -> str | None:
+        """The directory that tells which processes belong to the container."""
+        if UNIFIED in self.paths:
+            return self.paths[UNIFIED]
+        return self._holder("freezer") or next(iter(self.paths.values()), None)
+
+    def pids(self, recursive: bool = True) -> list[int]:
+        """Processes in the container, sorted; none if the cgroup is gone."""
+        directory = self._tracker()
+        if directory is None:
+            return []
+        return sorted(pid for pid in tree.procs(directory, recursive) if pid > 0)
+
+    def populated(self) -> bool:
+        """Whether a process is left."""
+        directory = self.paths.get(UNIFIED)
+        if directory:
+            value = freezer.event(directory, "populated")
+            if value is not None:
+                return value == "1"
+        return bool(self.pids())
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every process, frozen meanwhile so that none is forked unnoticed."""
+        if number == kill.SIGKILL and self._kill_now():
+            return
+        hold = not self.frozen()
+        if hold:
+            try:
+                self.freeze(2.0)
+            except CrecheError:
+                hold = False
+        try:
+            kill.signal(self.pids(), number)
+        finally:
+            if hold:
+                self.thaw()
+        if number == kill.SIGKILL:
+            self._release_frozen()
+
+    def _kill_now(self) -> bool:
+        """By cgroup.kill. False where there is none."""
+        directory = self.paths.get(UNIFIED)
+        if directory is None:
+            return False
+        if not kill.kill_tree_v2(directory):
+            return False
+        self._release_frozen()
+        return True
+
+    def _release_frozen(self) -> None:
+        """A version 1 freezer keeps even killed processes alive."""
+        directory = self._holder("freezer")
+        if directory:
+            freezer.thaw_v1_below(directory)
+
+    def kill_all(self, timeout: float = 10.0) -> bool:
+        """SIGKILL for every process, and wait until none is left.
+
+        False if some still are after timeout seconds: they hang in the kernel (state D).
+        """
+        deadline = time.monotonic() + timeout
+        if self._kill_now():
+            if not kill.wait_empty_v2(self.paths[UNIFIED], deadline):
+                return False
+        else:
+            self.signal_all(kill.SIGKILL)
+        # Version 1 again: a process may have been put there and not yet into the unified tree.
+        rest = [path for name, path in self.paths.items() if name != UNIFIED]
+        return kill.kill_until_empty(rest or list(self.paths.values()), deadline)
+
+    # -- watching ----------------------------------------------------------------------------
+
+    def oom_kills(self) -> int | None:
+        """How many processes the OOM killer took here and below; None if nobody counts.
+
+        Read it before remove().
+        """
+        holder = self._holder("memory")
+        try:
+            if holder:
+                return _count_v1(holder)
+            if UNIFIED in self.paths:
+                return _counter(read_file(self.paths[UNIFIED], "memory.events"))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+        return None
+
+    def events_files(self) -> dict[str, str]:
+        """Files that wake an inotify watch (version 2) or an eventfd (version 1)."""
+        files = {}
+        directory = self.paths.get(UNIFIED)
+        if directory:
+            files["cgroup.events"] = directory + "/cgroup.events"
+            if self._holder("memory") is None:
+                files["memory.events"] = directory + "/memory.events"
+                files["pids.events"] = directory + "/pids.events"
+        holder = self._holder("memory")
+        if holder:
+            files["memory.oom_control"] = holder + "/memory.oom_control"
+        return {name: path for name, path in files.items() if os.path.exists(path)}
+
+    # -- removing ----------------------------------------------------------------------------
+
+    def remove(self, timeout: float = 10.0) -> None:
+        """Remove all directories and what the container made below them.
+
+        Waits up to timeout seconds, by event where there is one, for processes that are on their
+        way out. Fine if they are gone already. KernelError if one is still in use at the end; the
+        others are removed nevertheless.
+        """
+        deadline = time.monotonic() + timeout
+        directory = self.paths.get(UNIFIED)
+        if directory:
+            kill.wait_empty_v2(directory, deadline)
+        failed: KernelError | None = None
+        for directory in self.paths.values():
+            try:
+                tree.remove(directory, deadline)
+            except KernelError as error:
+                failed = failed or error
+        if failed:
+            raise failed
+
+
+def _counter(text: str) -> int | None:
+    for line in text.splitlines():
+        name, _blank, value = line.partition(" ")
+        if name == "oom_kill":
+            return int(value)
+    return None
+
+
+def _count_v1(directory: str) -> int | None:
+    """Each cgroup counts only its own (oom_kill in memory.oom_control: Linux 4.13)."""
+    total = _counter(read_file(directory, "memory.oom_control"))
+    if total is None:
+        return None
+    with os.scandir(directory) as entries:
+        children = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for child in children:
+        try:
+            total += _count_v1(child) or 0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def paths_exist(paths: Iterable[str]) -> bool:
+    """Whether any of the directories is there."""
+    return any(os.path.isdir(path) for path in paths)
