@@ -39,7 +39,7 @@ class _Fault:
 
 
 class _Reader:
-    """What `_json.make_scanner` takes its settings from; one per document, hence no shared state."""
+    """What `_json.make_scanner` takes its settings from; one for each document."""
 
     __slots__ = ("faults",)
     strict = True  # no control characters within strings
