@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime import VERSION
+from runtime.cli.call import KNOWN_NAMES
 from runtime.cli.main import COMMANDS, GLOBAL_FLAGS, command_of
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ ends. A supervisor that keeps containers running is a program of its own: creche
 def global_help(program: str) -> str:
     """What `--help` prints."""
     commands = [(name, command_of(name).usage) for name in COMMANDS]
-    default = f"/run/{program}"
+    default = f"/run/{program if program in KNOWN_NAMES else 'creche'}"
     return (
         f"NAME:\n   {program} - {SUMMARY}\n\n{ABOUT.replace('{name}', program)}\n\n"
         f"USAGE:\n   {program} [global options] command [command options] [arguments...]\n\n"
