@@ -16,6 +16,9 @@ MOUNTS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
 # "@" cannot occur in a container's id, so the name is never that of a container's cgroup.
 PREFIX = "creche-hook@"
 
+# What epoll says of cgroup.events when it has changed since it was last read.
+EVENT = select.EPOLLPRI
+
 _ROUNDS = 50  # of moving or killing, against a process that forks all the time
 
 _counter = 0
@@ -45,25 +48,32 @@ def own_cgroup() -> "str | None":
 class HookCgroup:
     """One hook's cgroup, from mkdir to rmdir.
 
-    procs_fd: cgroup.procs, open for writing, for the new process to join by.
-    events_fd: cgroup.events; select.EPOLLPRI says that it changed since it was last read.
+    procs_fd: cgroup.procs, open for writing, for the new process to join by; -1 once `joined`.
     """
 
-    __slots__ = ("base", "events_fd", "path", "procs_fd")
+    __slots__ = ("_events_fd", "base", "path", "procs_fd")
 
     def __init__(self, base: str, path: str) -> None:
         self.base = base
         self.path = path
         self.procs_fd = os.open(path + "/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            self.events_fd = os.open(path + "/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+        self._events_fd = -1
+
+    def joined(self) -> None:
+        """The new process has what it needs: a descriptor less while it runs."""
+        if self.procs_fd >= 0:
             os.close(self.procs_fd)
-            raise
+            self.procs_fd = -1
+
+    def events_fd(self) -> int:
+        """cgroup.events, opened when first asked for; see `EVENT`. It is this object's."""
+        if self._events_fd < 0:
+            self._events_fd = os.open(self.path + "/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        return self._events_fd
 
     def populated(self) -> bool:
-        """Whether any process is left in it or below. Reading arms the next EPOLLPRI."""
-        return b"populated 1" in os.pread(self.events_fd, 4096, 0)
+        """Whether any process is left in it or below. Reading arms the next EVENT."""
+        return b"populated 1" in os.pread(self.events_fd(), 4096, 0)
 
     def kill(self) -> None:
         """SIGKILL to everything in it, at once (cgroup.kill: Linux 5.14)."""
@@ -118,8 +128,10 @@ class HookCgroup:
 
     def remove(self) -> bool:
         """Close and remove it with all below it; False if something still lives there."""
-        os.close(self.procs_fd)
-        os.close(self.events_fd)
+        self.joined()
+        if self._events_fd >= 0:
+            os.close(self._events_fd)
+            self._events_fd = -1
         for directory in reversed(self._directories()):
             try:
                 os.rmdir(directory)
@@ -184,6 +196,3 @@ def _write(path: str, text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.close(fd)
-
-
-EVENT = select.EPOLLPRI

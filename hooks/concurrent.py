@@ -4,7 +4,9 @@ The process is not forked from this one but started as a shim (hooks/shim.py) th
 hook: Python code between fork and execve, which joining a cgroup needs, is unsound in a process
 that may have threads. What both runners do with a hook is hooks.run.
 
-Nobody else in this process may reap children by waitpid(-1).
+Nobody else in this process may reap children by waitpid(-1). If the process is a subreaper,
+what hooks leave running becomes its child, and reaping that is its own duty. Each running hook
+takes six descriptors.
 """
 
 from __future__ import annotations

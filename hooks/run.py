@@ -74,7 +74,11 @@ class Run:
         self._begun = time.monotonic()
         self._duration = 0.0
         self.epoll = select.epoll()
-        self.tree = Tree(isolate, self.epoll)
+        try:
+            self.tree = Tree(isolate, self.epoll)
+        except BaseException:
+            self.epoll.close()
+            raise
         try:
             self._open_pipes()
         except BaseException:
@@ -100,6 +104,7 @@ class Run:
         """The process exists. payload: what it reads; not all of it needs to fit into the pipe."""
         self.pid = pid
         self._close_child_ends()
+        self.tree.started()
         self._payload = memoryview(payload)
         self.epoll.register(self._parent[0], select.EPOLLOUT)
         try:

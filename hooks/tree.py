@@ -9,7 +9,6 @@ kill(-1) reaches everything there is.
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 
@@ -18,12 +17,14 @@ from hooks import cgroup
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Set
 else:
     import _signal
 
 _ROUNDS = 10  # of looking for processes that were forked while the others were being killed
 _WATCHED = 64  # killed processes whose end is waited for, without a cgroup
 _SIGKILL = 9
+_SIGSTOP = 19
 
 
 class Tree:
@@ -45,42 +46,63 @@ class Tree:
         """What the hook's process joins the cgroup by, or -1."""
         return -1 if self._cgroup is None else self._cgroup.procs_fd
 
+    def started(self) -> None:
+        """The hook's process has its own copy of `procs_fd`."""
+        if self._cgroup is not None:
+            self._cgroup.joined()
+
     def kill(self, pid: int, pidfd: int) -> None:
         """SIGKILL to the whole tree. The hook's process must not have been reaped: until then its
         number cannot mean anything else, neither as a process nor as a group or session."""
         if self._cgroup is not None:
             self._cgroup.kill()
-        if not self._isolate and os.getpid() == 1:
-            _ignore_gone(lambda: os.kill(-1, _SIGKILL))
         if self._isolate and not self.joined:
-            self._kill_found(pid)
-        _ignore_gone(lambda: os.killpg(pid, _SIGKILL))
-        _ignore_gone(lambda: _signal.pidfd_send_signal(pidfd, _SIGKILL))
+            self._kill_found(pid, pidfd)
+        try:
+            os.killpg(pid, _SIGKILL)
+        except OSError:
+            pass  # it ended before it led a group
+        if not self._isolate and os.getpid() == 1:
+            try:
+                os.kill(-1, _SIGKILL)
+            except OSError:
+                pass  # there is nothing else
+        _send(pidfd, _SIGKILL)
 
-    def _kill_found(self, leader: int) -> None:
-        seen: set[int] = set()
+    def _kill_found(self, leader: int, leader_pidfd: int) -> None:
+        # Stopped first: a process with a signal pending cannot fork, and while parents live their
+        # children can be told. So the rounds come to an end, and then nothing has slipped away.
+        _send(leader_pidfd, _SIGSTOP)
+        found: dict[int, int] = {}
         for _ in range(_ROUNDS):
-            members = descendants(leader) - seen
-            if not members:
-                return
-            for pid in members:
-                self._kill_one(pid, leader, seen | members)
-            seen |= members
+            new = descendants(leader) - found.keys()
+            for pid in new:
+                pidfd = self._stop_one(pid, leader, found.keys() | new)
+                if pidfd >= 0:
+                    found[pid] = pidfd
+            if not new & found.keys():
+                break
+        for pidfd in found.values():
+            _send(pidfd, _SIGKILL)
+            if len(self._dying) < _WATCHED:
+                self._dying.add(pidfd)
+                self._epoll.register(pidfd, select.EPOLLIN)
+            else:
+                os.close(pidfd)
 
-    def _kill_one(self, pid: int, leader: int, known: set[int]) -> None:
+    def _stop_one(self, pid: int, leader: int, known: Set[int]) -> int:
+        """Stop a process; its pidfd, -1 if it is gone."""
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:
-            return  # gone
+            return -1
         # Only now is it certain that the number still means the process that was found.
         parent, session = _relations(pid) or (0, 0)
-        ours = session == leader or parent == leader or parent in known
-        killed = ours and _ignore_gone(lambda: _signal.pidfd_send_signal(pidfd, _SIGKILL))
-        if killed and len(self._dying) < _WATCHED:
-            self._dying.add(pidfd)
-            self._epoll.register(pidfd, select.EPOLLIN)
-        else:
-            os.close(pidfd)
+        if session == leader or parent in known or parent == leader:
+            _send(pidfd, _SIGSTOP)
+            return pidfd
+        os.close(pidfd)
+        return -1
 
     def release(self) -> None:
         """Let live what the hook left running: daemons are a legitimate use of hooks (runc lets
@@ -96,7 +118,7 @@ class Tree:
             return True
         if not self._armed:
             self._armed = True
-            self._epoll.register(self._cgroup.events_fd, cgroup.EVENT)
+            self._epoll.register(self._cgroup.events_fd(), cgroup.EVENT)
             return not self._cgroup.populated()
         return False
 
@@ -162,12 +184,9 @@ def _relations(pid: int) -> tuple[int, int] | None:
     return (int(fields[1]), int(fields[3])) if len(fields) > 3 else None
 
 
-def _ignore_gone(action: object) -> bool:
-    """Call it; False if there was no such process."""
+def _send(pidfd: int, number: int) -> None:
+    """Send a signal, unless there is no one to get it."""
     try:
-        action()  # type: ignore[operator]
-    except OSError as error:
-        if error.errno not in (errno.ESRCH, errno.EPERM):
-            raise
-        return False
-    return True
+        _signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
