@@ -30,8 +30,14 @@ def read_config(bundle: str) -> bytes:
             ) from None
         raise ConfigError("", f"open {path}: {strerror(error.errno or 0)}") from None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise ConfigError("", f"open {path}: expected a regular file, found another kind")
+        if status.st_size > MAX_SIZE:
+            raise ConfigError(
+                "",
+                f"{CONFIG_NAME}: expected at most {MAX_SIZE} bytes, found {status.st_size}",
+            )
         return read_limited(fd, path)
     finally:
         os.close(fd)
