@@ -63,9 +63,7 @@ class mount_attr(ctypes.Structure):
 
 def open_tree(dirfd: int, path: str, flags: int) -> int:
     """A descriptor of a mount; with OPEN_TREE_CLONE of a detached copy. Always close-on-exec."""
-    return syscall(
-        "open_tree", NR_OPEN_TREE, dirfd, os.fsencode(path), flags | OPEN_TREE_CLOEXEC
-    )
+    return syscall("open_tree", NR_OPEN_TREE, dirfd, os.fsencode(path), flags | OPEN_TREE_CLOEXEC)
 
 
 def clone_tree(fd: int, recursive: bool = False) -> int:

@@ -1,0 +1,237 @@
+"""What init does, in order. The conversation with the driver is drawn in runtime/channel.py."""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import os
+
+import runtime.linux.process as p
+from hooks.blocking import run_hooks
+from runtime.channel import Channel
+from runtime.errors import CrecheError, InitError, KernelError
+from runtime.init import console, devices, masks, mounts, procfs, program, rootfs
+from runtime.init.become import become, become_root_inside, join_keyring, report, turn_into
+from runtime.init.descriptors import place
+from runtime.init.network import loopback_up
+from runtime.init.seal import close_import_system
+from runtime.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER, unshare
+from runtime.jsonio import dumps
+from runtime.seccomp import Prepared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from runtime.launch import Launch
+    from runtime.plan.types import LaunchPlan
+
+    T = TypeVar("T")
+
+
+class Init:
+    """One container's init process; run() never returns."""
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.plan: LaunchPlan = launch.plan
+        self.joined = {kind for kind, _, _ in self.plan["join"]}
+        self.private_mounts = bool(self.plan["new"] & CLONE_NEWNS) or "mount" in self.joined
+        self.user_namespace = bool(self.plan["new"] & CLONE_NEWUSER) or "user" in self.joined
+        self.sync = launch.sync
+        self.listener = launch.listener
+        self.filter: Prepared | None = launch.filter
+        self.late: list[int] = []
+        self.env: dict[str, str] = {}
+        self.path = ""
+
+    def run(self) -> None:
+        """Everything from the first instruction to execve(2); exits 1 on failure."""
+        try:
+            self._join_cgroups()
+            close_import_system()
+            p.prctl(p.PR_SET_DUMPABLE, 0)
+            fds = [self.sync, self.listener, *self.launch.sources.values()]
+            moved = place(self.launch.stdio, fds)
+            self.sync, self.listener = moved[:2]
+            sources = dict(zip(self.launch.sources, moved[2:], strict=True))
+            program.close_between(len(self.launch.stdio), moved)
+            channel = Channel.from_fd(self.sync)
+            try:
+                self._expect(channel, "go")
+                self._set_up(channel, sources)
+                channel.send({"type": "created"})
+                channel.close()
+                connection = self._wait_for_start()
+            except BaseException as error:
+                report(channel, error)
+                raise
+            self._start(*connection)
+        except BaseException:
+            # Whoever drives us was told; a traceback would only show our insides.
+            os._exit(1)
+
+    def _join_cgroups(self) -> None:
+        """First of all, with one thread: the kernel then needs no grace period (manager.py)."""
+        for fd in self.launch.join_fds:
+            os.write(fd, b"0")
+
+    def _set_up(self, channel: Channel, sources: dict[str, int]) -> None:
+        plan = self.plan
+        os.setsid()
+        if self.user_namespace:
+            become_root_inside()
+        if plan["new"] & CLONE_NEWCGROUP:
+            _do("unshare cgroup namespace", lambda: unshare(CLONE_NEWCGROUP))
+        if self.launch.keyring:
+            join_keyring(self.launch.keyring)
+        if plan["loopback"]:
+            _do("bring up", loopback_up, "lo")
+        proc = _do("open a private procfs", procfs.open_private)
+        null = devices.open_host_null()
+        root = self._make_root(channel, sources)
+        slave = self._make_devices(channel, root)
+        channel.send({"type": "prepared"})
+        state = self._expect(channel, "hooks-done").get("state")
+        os.fchdir(root)  # where createContainer hooks start, as runc has it
+        run_hooks(
+            "createContainer", plan["create_container_hooks"], _state_for_hook(state), isolate=False
+        )
+        self._identity(proc)
+        masks.make_readonly(root, plan["readonly"])
+        masks.mask(root, plan["masked"], null)
+        os.close(null)
+        os.close(proc)
+        self._enter(root)
+        os.close(root)
+        self._become(channel, slave)
+
+    def _make_root(self, channel: Channel, sources: dict[str, int]) -> int:
+        plan = self.plan
+        if not self.private_mounts:
+            return rootfs.enter_without_mounts(plan["rootfs"])
+        root = rootfs.prepare(plan["rootfs"], plan["propagation"], sources.pop("root", None))
+        for op in plan["mounts"]:
+            if self.launch.debug:
+                what = op["fstype"] or op["kind"]
+                channel.send({"type": "debug", "text": f"mount {what} on {op['destination']}"})
+            kept = mounts.perform(root, op, sources.get(op["key"]), self.launch.cgroup_mounts)
+            if kept is not None:
+                self.late.append(kept)
+        return root
+
+    def _make_devices(self, channel: Channel, root: int) -> int:
+        """Nodes and links; the pty's slave, or -1 without a terminal."""
+        plan = self.plan
+        if self.private_mounts and plan["setup_dev"]:
+            devices.make(root, plan["devices"], self.user_namespace)
+            devices.link(root)
+        process = plan["process"]
+        if process is None or not process["terminal"]:
+            return -1
+        master, slave = console.open_pty(root, process["console_size"])
+        if self.private_mounts and plan["setup_dev"]:
+            console.bind_console(root, slave)
+        channel.send({"type": "console", "name": console.name(master)}, [master])
+        os.close(master)
+        return slave
+
+    def _identity(self, proc: int) -> None:
+        """Names and sysctls of the new namespaces."""
+        plan = self.plan
+        if plan["hostname"]:
+            _do("sethostname", lambda: p.sethostname(plan["hostname"]), plan["hostname"])
+        if plan["domainname"]:
+            _do("setdomainname", lambda: p.setdomainname(plan["domainname"]), plan["domainname"])
+        for name, value in plan["sysctl"]:
+            path = "sys/" + name.replace(".", "/")
+            try:
+                procfs.write(proc, path, value)
+            except OSError as error:
+                raise KernelError(
+                    "write", f"/proc/{path}", error.errno or 0, f"linux.sysctl.{name}"
+                ) from None
+
+    def _enter(self, root: int) -> None:
+        plan = self.plan
+        if not self.private_mounts:
+            os.fchdir(root)
+            os.chroot(".")
+            return
+        if self.launch.no_pivot:
+            rootfs.move(root)
+        else:
+            rootfs.pivot(root)
+            rootfs.set_final_propagation(plan["propagation"])
+        for mount in self.late:
+            mounts.make_readonly(mount)
+        if plan["root_readonly"]:
+            _do("make read-only", lambda: rootfs.make_readonly("/"), "/")
+
+    def _become(self, channel: Channel, slave: int) -> None:
+        process = self.plan["process"]
+        if process is None:
+            return
+        program.make_cwd(process["cwd"])
+
+        def warn(text: str) -> None:
+            channel.send({"type": "warning", "text": text})
+
+        personality = self.plan["personality"]
+        self.path, self.env = become(process, personality, slave, self.filter is not None, warn)
+
+    def _wait_for_start(self) -> tuple[Channel, dict[str, object]]:
+        """Block until `start` connects to the socket in the state directory."""
+        program.close_between(len(self.launch.stdio), [self.listener])
+        for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
+            # As pid 1 of a namespace we would not even notice a signal without a handler.
+            _signal.signal(number, lambda which, _: os._exit(128 + which))
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, self.listener)
+        while True:
+            fd, _ = listener._accept()  # type: ignore[attr-defined]
+            channel = Channel.from_fd(fd)
+            try:
+                received = channel.receive()
+                if received is not None and received[0]["type"] == "start":
+                    listener.close()
+                    return channel, received[0]
+            except (OSError, CrecheError):
+                pass
+            channel.close()
+
+    def _start(self, channel: Channel, message: dict[str, object]) -> None:
+        """startContainer hooks, the seccomp filter, execve(2)."""
+        process = self.plan["process"]
+        try:
+            if process is None:
+                raise InitError("process: required to start a container")
+            install = self.filter.install if self.filter else None
+            hooks = self.plan["start_container_hooks"]
+            state = _state_for_hook(message.get("state"))
+            run_hooks("startContainer", hooks, state, isolate=False, before_exec=install)
+            program.close_between(len(self.launch.stdio), [channel.fileno()])
+            turn_into(process, self.path, self.env, self.filter)
+        except BaseException as error:
+            report(channel, error)
+            raise
+
+    @staticmethod
+    def _expect(channel: Channel, kind: str) -> dict[str, object]:
+        received = channel.receive()
+        if received is None or received[0]["type"] != kind:
+            raise InitError(f"the runtime went away before {kind!r}")
+        return received[0]
+
+
+def _state_for_hook(state: object) -> bytes:
+    """The state document with our own pid in it, as seen inside (runtime.md#state)."""
+    from_driver = state if isinstance(state, dict) else {}
+    return dumps({**from_driver, "pid": os.getpid()}).encode()
+
+
+def _do(op: str, function: Callable[[], T], subject: str = "") -> T:
+    try:
+        return function()
+    except OSError as error:
+        raise KernelError(op, subject, error.errno or 0) from None

@@ -1,0 +1,239 @@
+"""Perform the plan's mounts on the container's root, one descriptor at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import runtime.linux.mounts as m
+from runtime.errors import KernelError
+from runtime.init.inroot import is_directory, open_or_create, open_path, open_real_directory
+from runtime.linux.paths import PROC_SUPER_MAGIC, filesystem_type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.plan.types import MountOp
+
+
+def open_source(op: MountOp) -> int:
+    """A detached copy of a bind mount's source, attributes applied. KernelError names the source.
+
+    Called by init; or, with a new user namespace, by the launching process, since the container's
+    root may not be allowed to reach the source's path.
+    """
+    source = op["source"] or ""
+    flags = m.OPEN_TREE_CLONE
+    flags |= m.AT_RECURSIVE if op["recursive"] else 0
+    flags |= 0 if op["follow_source"] else m.AT_SYMLINK_NOFOLLOW
+    try:
+        tree = m.open_tree(m.AT_FDCWD, source, flags)
+    except OSError as error:
+        hint = source_hint(source) if error.errno in (errno.ENOENT, errno.ENOTDIR) else ""
+        raise KernelError("source", source, error.errno or 0, _name(op), hint) from None
+    try:
+        _set_attributes(tree, op)
+    except OSError as error:
+        os.close(tree)
+        raise KernelError("mount_setattr", source, error.errno or 0, _name(op)) from None
+    return tree
+
+
+def perform(
+    root: int, op: MountOp, source: int | None, cgroups: list[tuple[str, str, list[str]]] | None
+) -> int | None:
+    """Do one mount below root. Returns its descriptor if it still has to become read-only.
+
+    source: what open_source gave, if the launching process called it; it is closed here.
+    cgroups: for a cgroup mount, (name, host directory, links); None on cgroup v2.
+    """
+    if op["kind"] == "remount":
+        _remount(root, op)
+        return None
+    if op["kind"] == "bind":
+        tree = open_source(op) if source is None else source
+    else:
+        tree = -1
+    try:
+        wants_directory = op["kind"] != "bind" or is_directory(tree)
+        target, created = _target(root, op, wants_directory)
+        try:
+            if op["kind"] == "bind" and op["destination"] == "/proc":
+                _require_procfs(tree, op)
+            if tree < 0:
+                tree = _make_filesystem(op, target, created, cgroups)
+            try:
+                m.attach(tree, target)
+            except OSError as error:
+                raise _error("mount", op, error) from None
+        finally:
+            os.close(target)
+        if op["kind"] == "cgroup" and cgroups is not None:
+            _fill_cgroup_directory(tree, op, cgroups)
+        for flag, recursive in op["propagation"]:
+            try:
+                m.mount_setattr(tree, propagation=flag, recursive=recursive)
+            except OSError as error:
+                raise _error("propagation of", op, error) from None
+        if op["late_readonly"]:
+            kept, tree = tree, -1
+            return kept
+        return None
+    finally:
+        if tree >= 0:
+            os.close(tree)
+
+
+def make_readonly(mount: int) -> None:
+    """The postponed `ro` of a tmpfs; closes the descriptor."""
+    try:
+        m.mount_setattr(mount, m.MOUNT_ATTR_RDONLY)
+    finally:
+        os.close(mount)
+
+
+def _set_attributes(tree: int, op: MountOp) -> None:
+    if op["rset"] or op["rclear"]:
+        m.mount_setattr(tree, op["rset"], op["rclear"], recursive=True)
+    if op["set"] or op["clear"]:
+        m.mount_setattr(tree, op["set"], op["clear"])
+
+
+def _target(root: int, op: MountOp, directory: bool) -> tuple[int, bool]:
+    try:
+        target, created = open_or_create(root, op["destination"], directory)
+        if op["fstype"] in ("proc", "sysfs") and op["kind"] == "filesystem":
+            # A symbolic link here would let the image choose what its masks apply to.
+            os.close(target)
+            target = _real_directory(root, op)
+    except OSError as error:
+        raise _error("destination of", op, error) from None
+    if is_directory(target) != directory:
+        os.close(target)
+        number = errno.ENOTDIR if directory else errno.EISDIR
+        hint = "source and destination must both be directories or both be files"
+        raise KernelError("mount", op["destination"], number, _name(op), hint)
+    return target, created
+
+
+def _real_directory(root: int, op: MountOp) -> int:
+    try:
+        return open_real_directory(root, op["destination"])
+    except OSError as error:
+        text = f'filesystem "{op["fstype"]}" must be mounted on ordinary directory'
+        raise KernelError(
+            f'error mounting "{op["source"] or op["fstype"]}" to rootfs at "{op["destination"]}": '
+            + text,
+            "",
+            error.errno or 0,
+            _name(op),
+        ) from None
+
+
+def _make_filesystem(
+    op: MountOp, target: int, created: bool, cgroups: list[tuple[str, str, list[str]]] | None
+) -> int:
+    fstype, options = op["fstype"], list(op["options"])
+    if op["kind"] == "cgroup":
+        if cgroups is not None:
+            # v1: a tmpfs that holds one bind mount per hierarchy.
+            fstype, options = "tmpfs", [("mode", "755")]
+        else:
+            fstype, options = "cgroup2", [o for o in options if o[0] != "none"]
+    elif fstype == "tmpfs" and not created and not any(name == "mode" for name, _ in options):
+        options.append(("mode", f"{os.fstat(target).st_mode & 0o7777:o}"))
+    attributes = op["set"]
+    try:
+        if op["kind"] == "cgroup" and cgroups is not None:
+            attributes &= ~m.MOUNT_ATTR_RDONLY  # first its directories have to be made
+        tree = m.new_filesystem(fstype, op["source"] or None, options, attributes)
+    except OSError as error:
+        if error.errno == errno.EPERM and fstype == "sysfs":
+            # A user namespace without a network namespace of its own may not mount sysfs.
+            return _bind_host("/sys", op)
+        if error.errno in (errno.EPERM, errno.EBUSY) and fstype == "cgroup2":
+            return _bind_host("/sys/fs/cgroup", op)
+        raise KernelError(
+            f"mount {fstype}", f"on {op['destination']}", error.errno or 0, _name(op),
+            (error.strerror or "").partition(" (")[2].rstrip(")"),
+        ) from None  # fmt: skip
+    if op["rset"] or op["rclear"]:
+        m.mount_setattr(tree, op["rset"], op["rclear"], recursive=True)
+    return tree
+
+
+def _bind_host(path: str, op: MountOp) -> int:
+    """The host's own filesystem in place of a new instance: recursive, read-only."""
+    try:
+        tree = m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
+        m.mount_setattr(tree, op["set"] | m.MOUNT_ATTR_RDONLY, recursive=True)
+        return tree
+    except OSError as error:
+        raise _error(f"bind {path} on", op, error) from None
+
+
+def _fill_cgroup_directory(
+    tree: int, op: MountOp, cgroups: list[tuple[str, str, list[str]]]
+) -> None:
+    """cgroup v1: bind the container's own cgroup of each hierarchy, and link joint names."""
+    try:
+        for name, directory, links in cgroups:
+            os.mkdir(name, 0o755, dir_fd=tree)
+            bound = m.open_tree(m.AT_FDCWD, directory, m.OPEN_TREE_CLONE)
+            target = open_path(tree, name)
+            try:
+                m.mount_setattr(bound, op["set"], op["clear"])
+                m.attach(bound, target)
+            finally:
+                os.close(target)
+                os.close(bound)
+            for link in links:
+                os.symlink(name, link, dir_fd=tree)
+        if op["set"] & m.MOUNT_ATTR_RDONLY:
+            m.mount_setattr(tree, m.MOUNT_ATTR_RDONLY)
+    except OSError as error:
+        raise _error("cgroup directories of", op, error) from None
+
+
+def _remount(root: int, op: MountOp) -> None:
+    try:
+        target = open_path(root, op["destination"])
+        try:
+            _set_attributes(target, op)
+            for flag, recursive in op["propagation"]:
+                m.mount_setattr(target, propagation=flag, recursive=recursive)
+        finally:
+            os.close(target)
+    except OSError as error:
+        raise _error("remount", op, error) from None
+
+
+def _require_procfs(tree: int, op: MountOp) -> None:
+    """LSM labels and sysctls are written below /proc: it must be one (CVE-2019-16884)."""
+    if filesystem_type(tree) != PROC_SUPER_MAGIC:
+        raise KernelError(
+            '"/proc" cannot be mounted because it is not of type proc', "", errno.EINVAL, _name(op)
+        )
+
+
+def source_hint(source: str) -> str:
+    """Which component of a source path is missing or is no directory."""
+    at = ""
+    for part in source.strip("/").split("/"):
+        at += "/" + part
+        try:
+            mode = os.stat(at).st_mode
+        except FileNotFoundError:
+            return f"{at} does not exist"
+        except OSError:
+            return ""
+        if at != source.rstrip("/") and not mode & 0o040000:
+            return f"component {at} is not a directory"
+    return ""
+
+
+def _name(op: MountOp) -> str:
+    return f"{op['key']} {op['destination']}"
+
+
+def _error(what: str, op: MountOp, error: OSError) -> KernelError:
+    return KernelError(what, op["destination"], error.errno or 0, op["key"])

@@ -1,0 +1,341 @@
+"""launch(): from a plan to a process that waits in its new namespaces.
+
+The same function serves `creche`, in its own process, and the launcher that `creched` keeps warm. The
+caller must have one thread and run from a sealed interpreter (runtime/seal.py).
+"""
+
+from __future__ import annotations
+
+import os
+
+import runtime.linux.namespaces as ns
+import runtime.linux.process as p
+from runtime.cgroups import Cgroup
+from runtime.channel import close_all
+from runtime.errors import ConfigError, CrecheError, KernelError
+from runtime.init.main import Init
+from runtime.init.mounts import open_source
+from runtime.init.rootfs import clone_root
+from runtime.linux.paths import filesystem_type
+from runtime.seccomp import Prepared, compile_filter, prepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.plan.types import LaunchPlan
+
+NSFS_MAGIC = 0x6E736673
+
+
+class Launch:
+    """What init needs beside the plan. Descriptors are the launching process's numbers.
+
+    stdio: standard input, output, error and those to preserve (-1: none there). sync, listener: see
+    runtime/channel.py. cgroup_mounts: for a cgroup mount on v1, (name, host directory, links).
+    keyring: name of the session keyring, "" for none. debug: whether init tells what it does.
+    """
+
+    __slots__ = (
+        "cgroup_mounts", "debug", "filter", "join_fds", "keyring", "listener", "no_pivot", "plan",
+        "sources", "stdio", "sync",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        plan: LaunchPlan,
+        stdio: list[int],
+        sync: int,
+        listener: int,
+        *,
+        cgroup_mounts: list[tuple[str, str, list[str]]] | None = None,
+        no_pivot: bool = False,
+        keyring: str = "",
+        debug: bool = False,
+    ) -> None:
+        self.plan = plan
+        self.stdio = stdio
+        self.sync = sync
+        self.listener = listener
+        self.cgroup_mounts = cgroup_mounts
+        self.no_pivot = no_pivot
+        self.keyring = keyring
+        self.debug = debug
+        self.filter: Prepared | None = None
+        self.sources: dict[str, int] = {}
+        self.join_fds: list[int] = []
+
+
+class Launched:
+    """pid: of init. helper: pid of a dead process that the parent must reap, or 0."""
+
+    __slots__ = ("helper", "pid")
+
+    def __init__(self, pid: int, helper: int) -> None:
+        self.pid = pid
+        self.helper = helper
+
+
+def launch(
+    launch_: Launch, cgroup: Cgroup, warn: Callable[[str], None], as_sibling: bool = False
+) -> Launched:
+    """Make the cgroup, clone init into it and its namespaces, write its id maps.
+
+    as_sibling: make init a child of our parent (CLONE_PARENT). On failure the cgroup is removed
+    again. Raises ConfigError, KernelError, StateError.
+    """
+    plan = launch_.plan
+    joins: list[tuple[str, int, str]] = []
+    unified: int | None = None
+    if plan["seccomp"]:
+        compiled = compile_filter(plan["seccomp"])
+        for text in compiled.warnings:
+            warn(text)
+        launch_.filter = prepare(compiled.program, compiled.flags)
+    try:
+        joins = _open_namespaces(plan)
+        if plan["new"] & ns.CLONE_NEWUSER or any(kind == "user" for kind, _, _ in joins):
+            # The container's root may not be able to reach these paths itself.
+            launch_.sources = _open_sources(plan)
+        for text in cgroup.create(plan["cgroup_writes"], plan["cgroup_devices"]):
+            warn(text)
+        try:
+            launch_.join_fds = cgroup.self_join_fds()
+            unified = cgroup.unified_fd()
+            launched = _clone(launch_, joins, unified, as_sibling)
+            try:
+                prepare_child(launched.pid, plan)
+            except BaseException:
+                os.kill(launched.pid, 9)  # ours or our parent's child: not reaped, so not reused
+                if not as_sibling:
+                    os.waitpid(launched.pid, 0)
+                raise
+            return launched
+        except BaseException:
+            _remove_quietly(cgroup)
+            raise
+    finally:
+        close_all([fd for _, fd, _ in joins])
+        close_all(list(launch_.sources.values()))
+        close_all(launch_.join_fds)
+        if unified is not None:
+            os.close(unified)
+
+
+def prepare_child(pid: int, plan: LaunchPlan) -> None:
+    """What only the outside may do for a new process: id maps, OOM score, higher limits."""
+    for name in ("uid_map", "gid_map"):
+        entries = plan["uid_map"] if name == "uid_map" else plan["gid_map"]
+        if entries:
+            key = "linux.uidMappings" if name == "uid_map" else "linux.gidMappings"
+            if name == "gid_map" and os.geteuid() != 0:
+                # user_namespaces(7): without privilege only if setgroups(2) is given up.
+                _write_proc(f"/proc/{pid}/setgroups", "deny", key)
+            text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in entries)
+            _write_proc(f"/proc/{pid}/{name}", text, key)
+    process = plan["process"]
+    if process is None:
+        return
+    if process["oom_score_adj"] is not None:
+        score = str(process["oom_score_adj"])
+        _write_proc(f"/proc/{pid}/oom_score_adj", score, "process.oomScoreAdj")
+    for resource, _, hard in process["rlimits"]:
+        # Raising a hard limit takes CAP_SYS_RESOURCE in the initial user namespace; init itself
+        # lowers it to what was asked for.
+        soft_now, hard_now = p.prlimit(pid, resource, None)
+        if hard > hard_now:
+            try:
+                p.prlimit(pid, resource, (soft_now, hard))
+            except OSError as error:
+                raise KernelError(
+                    "raise limit to", str(hard), error.errno or 0, "process.rlimits",
+                    f"the hard limit of this process is {hard_now}, and it has no CAP_SYS_RESOURCE",
+                ) from None  # fmt: skip
+
+
+def open_namespace(kind: str, path: str, key: str) -> int:
+    """A descriptor of an existing namespace, proved to be one of that kind.
+
+    O_NONBLOCK: a FIFO at the path must not hold us up. Raises KernelError, ConfigError.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise KernelError("open namespace", path, error.errno or 0, key) from None
+    try:
+        found = ns.namespace_type(fd) if filesystem_type(fd) == NSFS_MAGIC else 0
+    except OSError:
+        found = 0
+    if found != ns.FLAGS[kind]:
+        os.close(fd)
+        names = [name for name, flag in ns.FLAGS.items() if flag == found]
+        what = f"a {names[0]} namespace" if names else "not a namespace"
+        raise ConfigError(key, f"expected a {kind} namespace, but {path} is {what}")
+    return fd
+
+
+def _open_namespaces(plan: LaunchPlan) -> list[tuple[str, int, str]]:
+    opened: list[tuple[str, int, str]] = []
+    try:
+        for kind, path, key in plan["join"]:
+            fd = open_namespace(kind, path, key)
+            opened.append((kind, fd, key))
+            _refuse_host_sysctl(plan, kind, fd, key)
+    except BaseException:
+        close_all([fd for _, fd, _ in opened])
+        raise
+    return opened
+
+
+_SYSCTL_PREFIXES = {
+    "network": ("net.",),
+    "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
+    "uts": ("kernel.domainname", "kernel.hostname"),
+}
+
+
+def _refuse_host_sysctl(plan: LaunchPlan, kind: str, fd: int, key: str) -> None:
+    """A namespace joined by path may be the host's own: its sysctls are not the container's."""
+    prefixes = _SYSCTL_PREFIXES.get(kind, ())
+    own = os.stat(f"/proc/self/ns/{ns.PROC_NAMES[kind]}")
+    joined = os.fstat(fd)
+    if (own.st_dev, own.st_ino) != (joined.st_dev, joined.st_ino):
+        return
+    for name, _ in plan["sysctl"]:
+        if name.replace("/", ".").startswith(prefixes) and prefixes:
+            raise ConfigError(
+                f"linux.sysctl.{name}", f"{key} is the host's own {kind} namespace; not changed"
+            )
+
+
+def _open_sources(plan: LaunchPlan) -> dict[str, int]:
+    sources: dict[str, int] = {}
+    try:
+        sources["root"] = clone_root(plan["rootfs"])
+        for op in plan["mounts"]:
+            if op["kind"] == "bind":
+                sources[op["key"]] = open_source(op)
+    except BaseException:
+        close_all(list(sources.values()))
+        raise
+    return sources
+
+
+def _clone(
+    launch_: Launch, joins: list[tuple[str, int, str]], unified: int | None, as_sibling: bool
+) -> Launched:
+    plan = launch_.plan
+    # The cgroup namespace comes later, in init: its root is the cgroup the process is in.
+    flags = plan["new"] & ~ns.CLONE_NEWCGROUP & ~ns.CLONE_NEWTIME
+    parent = ns.CLONE_PARENT if as_sibling else 0
+    if joins or plan["new"] & ns.CLONE_NEWTIME:
+        return _clone_through_helper(launch_, joins, unified, flags, parent)
+    try:
+        pid = ns.clone3(flags | parent, unified)
+    except OSError as error:
+        raise KernelError("clone3", "", error.errno or 0, "linux.namespaces") from None
+    if pid == 0:
+        _in_child(launch_)
+    return Launched(pid, 0)
+
+
+def _in_child(launch_: Launch) -> None:
+    try:
+        Init(launch_).run()
+    finally:
+        os._exit(1)
+
+
+def _clone_through_helper(
+    launch_: Launch,
+    joins: list[tuple[str, int, str]],
+    unified: int | None,
+    flags: int,
+    parent: int,
+) -> Launched:
+    """A short-lived process enters the existing namespaces and clones init from inside them.
+
+    Its namespaces are lost with it, ours stay as they are. It clones with CLONE_PARENT, so that
+    init becomes the child that a direct clone would have made.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    helper = ns.clone3(parent)
+    if helper == 0:
+        try:
+            os.close(reader)
+            _enter(joins)
+            if launch_.plan["new"] & ns.CLONE_NEWTIME:
+                ns.unshare(ns.CLONE_NEWTIME)
+                _write_time_offsets(launch_.plan)
+            pid = ns.clone3(flags | ns.CLONE_PARENT, unified)
+            if pid == 0:
+                os.close(writer)
+                _in_child(launch_)
+            os.write(writer, f"pid {pid}".encode())
+        except CrecheError as error:
+            os.write(writer, f"error {error}".encode())
+        except OSError as error:
+            os.write(writer, f"error enter namespaces: {error.strerror}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        word, _, rest = os.read(reader, 65536).decode("utf-8", "replace").partition(" ")
+    finally:
+        os.close(reader)
+        if not parent:
+            os.waitpid(helper, 0)
+    if word != "pid":
+        raise CrecheError(rest or "the process that enters the namespaces died")
+    return Launched(int(rest), helper if parent else 0)
+
+
+def _enter(joins: list[tuple[str, int, str]]) -> None:
+    """setns(2) in an order that works.
+
+    A namespace may belong to our user namespace or to the one that is joined: first all that we
+    may enter as we are, then the user namespace, then what it had to open for us.
+    """
+    later = []
+    for kind, fd, key in joins:
+        if kind == "user":
+            continue
+        try:
+            ns.setns(fd, ns.FLAGS[kind])
+        except PermissionError:
+            later.append((kind, fd, key))
+    ordered = [join for join in joins if join[0] == "user"] + later
+    for kind, fd, key in ordered:
+        try:
+            ns.setns(fd, ns.FLAGS[kind])
+        except OSError as error:
+            raise KernelError(f"enter {kind} namespace", "", error.errno or 0, key) from None
+
+
+def _write_time_offsets(plan: LaunchPlan) -> None:
+    for clock, seconds, nanoseconds in plan["time_offsets"]:
+        _write_proc(
+            "/proc/self/timens_offsets",
+            f"{clock} {seconds} {nanoseconds}",
+            f"linux.timeOffsets.{clock}",
+        )
+
+
+def _write_proc(path: str, text: str, key: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise KernelError("write", path, error.errno or 0, key) from None
+
+
+def _remove_quietly(cgroup: Cgroup) -> None:
+    """After a failure that is already being reported."""
+    try:
+        cgroup.kill_all()
+        cgroup.remove()
+    except (CrecheError, OSError):
+        pass

@@ -1,0 +1,236 @@
+"""The blocking driver of the lifecycle, and what commands call: create, start, run, delete, kill."""
+
+from __future__ import annotations
+
+import os
+
+import runtime.linux.process as p
+from hooks.blocking import run_hooks
+from runtime.channel import Channel, pair
+from runtime.errors import CrecheError, StateError
+from runtime.jsonio import dumps
+from runtime.lifecycle import protocol as steps
+from runtime.lifecycle.container import Container, CreateRequest
+from runtime.state import StateDir, open_init
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.lifecycle.container import Logger
+    from runtime.lifecycle.protocol import Step, Steps
+
+SIGKILL = 9
+
+
+def drive(container: Container, protocol: Steps) -> None:
+    """Perform every step of a protocol; failures go back into it, and what it makes of them up."""
+    try:
+        step = next(protocol)
+        while True:
+            try:
+                perform(container, step)
+            except BaseException as error:  # noqa: BLE001 - thrown on, into the protocol
+                step = protocol.throw(error)
+            else:
+                step = protocol.send(None)
+    except StopIteration:
+        return
+
+
+def perform(container: Container, step: Step) -> None:
+    """One step, blocking."""
+    match step:
+        case steps.SaveState():
+            container.save(step.status)
+        case steps.Launch():
+            _launch(container)
+        case steps.Tell():
+            container.tell(step.kind, step.status)
+        case steps.Expect():
+            assert container.channel is not None
+            while not container.understand(container.channel.receive(), step.kind):
+                pass
+        case steps.RunHooks():
+            _run_hooks(container, step)
+        case steps.HandOver():
+            container.hand_over()
+        case steps.ReleaseInit():
+            container.hang_up()
+            container.release_init()
+        case steps.AwaitExec():
+            _await_exec(container)
+        case steps.Kill():
+            container.hang_up()
+            container.kill_everything()
+        case steps.RemoveCgroup():
+            container.cgroup().remove()
+        case steps.RemoveState():
+            container.directory.remove()
+        case steps.Warn():
+            container.log.warning(step.text)
+        case _:
+            raise AssertionError(f"unknown step {step!r}")
+
+
+def _launch(container: Container) -> None:
+    # Only processes that launch pay for what init needs.
+    from runtime.launch import Launch, launch
+
+    request, plan = container.request, container.plan
+    assert request is not None
+    assert plan is not None
+    ours, theirs = pair()
+    listener = -1
+    try:
+        listener = container.listen()
+        cgroup = container.cgroup()
+        order = Launch(
+            plan,
+            request.stdio,
+            theirs.fileno(),
+            listener,
+            cgroup_mounts=container.cgroup_mounts(),
+            no_pivot=request.no_pivot,
+            keyring=container.keyring(),
+            debug=True,
+        )
+        launched = launch(order, cgroup, container.log.warning)
+        container.state["cgroup"] = cgroup.paths
+        container.adopt_init(launched.pid)
+        container.channel = ours
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+        if listener >= 0:
+            os.close(listener)
+
+
+def _run_hooks(container: Container, step: steps.RunHooks) -> None:
+    hooks = container.hooks(step.stage)
+    if not hooks:
+        return
+    container.log.debug(f"running {len(hooks)} {step.stage} hook(s)")
+    state = dumps(container.hook_state(step.status)).encode()
+    bundle = container.state["bundle"]
+    errors = run_hooks(step.stage, hooks, state, cwd=bundle, keep_going=step.keep_going)
+    for error in errors:
+        container.log.warning(str(error))
+
+
+def _await_exec(container: Container) -> None:
+    channel: Channel | None = container.channel
+    assert channel is not None
+    while (received := channel.receive()) is not None:
+        container.understand(received, "")
+    container.program_runs()
+
+
+# -- what commands call ----------------------------------------------------------------------
+
+
+def create(request: CreateRequest) -> Container:
+    """Create a container; its init waits for start. The caller closes the result."""
+    container = Container.claim(request)
+    try:
+        container.directory.lock()
+        drive(container, steps.create())
+        container.hang_up()
+        container.directory.unlock()
+        return container
+    except BaseException:
+        container.close()
+        raise
+
+
+def open_container(root: str, container_id: str, log: Logger) -> Container:
+    """An existing container. Raises NoSuchContainer, StateError."""
+    return Container.open(root, container_id, log)
+
+
+def start(container: Container) -> None:
+    """Run the program of a created container; StateError in runc's words otherwise."""
+    container.directory.lock()
+    try:
+        status = container.status()
+        if status == "stopped":
+            raise StateError("cannot start a container that has stopped")
+        if status != "created":
+            raise StateError("cannot start an already running container")
+        if "process" not in container.state["config"]:
+            raise StateError("cannot start a container whose configuration has no process")
+        drive(container, steps.start())
+    finally:
+        container.directory.unlock()
+
+
+def delete(container: Container, force: bool = False) -> None:
+    """Remove a stopped or created container, or with force any."""
+    status = container.status()
+    if not force and status not in ("stopped", "created"):
+        raise StateError(
+            f"cannot delete container {container.directory.id} that is not stopped: {status}"
+        )
+    if force:
+        # Before the lock: a create that hangs in a hook holds it, and must end first.
+        container.kill_everything()
+    container.directory.lock()
+    try:
+        drive(container, steps.destroy())
+    finally:
+        container.directory.unlock()
+
+
+def discard(root: str, container_id: str) -> None:
+    """Remove a state directory that holds no usable state: what `delete --force` is for."""
+    StateDir(root, container_id).remove()
+
+
+def kill(container: Container, number: int, everyone: bool = False) -> None:
+    """Signal init; SIGKILL without a pid namespace of its own, or everyone: all processes."""
+    pidfd = open_init(container.state)
+    try:
+        cgroup = container.cgroup()
+        if everyone or (number == SIGKILL and not container.state["own_pid_namespace"]):
+            if pidfd is None and not everyone and not cgroup.populated():
+                raise StateError("container not running")
+            cgroup.signal_all(number)
+            return
+        if pidfd is None:
+            raise StateError("container not running")
+        p.pidfd_send_signal(pidfd, number)
+        if number == SIGKILL and cgroup.frozen():
+            cgroup.thaw()  # a v1 freezer holds even the killed
+    except ProcessLookupError:
+        raise StateError("container not running") from None
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+
+
+def pause(container: Container) -> None:
+    """Freeze every process of the container."""
+    status = container.status()
+    if status not in ("running", "created"):
+        raise StateError(
+            "container not running" if status != "paused" else "container already paused"
+        )
+    container.cgroup().freeze()
+
+
+def resume(container: Container) -> None:
+    """Thaw a paused container."""
+    if container.status() != "paused":
+        raise StateError("container not paused")
+    container.cgroup().thaw()
+
+
+def end(container: Container) -> None:
+    """The last act of a foreground run: whatever is left goes, with its poststop hooks."""
+    try:
+        container.directory.lock()
+        drive(container, steps.destroy())
+    except CrecheError as error:
+        container.log.warning(f"clean up: {error}")
+    finally:
+        container.close()

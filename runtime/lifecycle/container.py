@@ -1,0 +1,394 @@
+"""One container as a driver holds it, and the acts that need no waiting.
+
+Both drivers use these: blocking.py waits with system calls, the supervisor's driver with trio.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import time
+
+import runtime.linux.process as p
+from runtime import SPEC_VERSION
+from runtime.cgroups import Cgroup, discover, resolve_paths
+from runtime.channel import Channel, close_all
+from runtime.errors import InitError, KernelError, StateError
+from runtime.handover import send_console, send_pidfd
+from runtime.linux.namespaces import FLAGS
+from runtime.plan.compile import compile_plan
+from runtime.state import (
+    START_SOCKET,
+    STATE_VERSION,
+    StateDir,
+    boot_id,
+    current_status,
+    oci_state,
+    open_init,
+    process_start_time,
+    timestamp,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from hooks.types import Hook
+    from runtime.cgroups import Layout
+    from runtime.plan.types import LaunchPlan
+    from runtime.spec.types import Spec
+    from runtime.state import State
+
+    class Logger(Protocol):
+        """Where diagnostics go: runtime.cli.log.Log, or the supervisor's."""
+
+        def debug(self, text: str) -> None: ...
+        def warning(self, text: str) -> None: ...
+
+
+class CreateRequest:
+    """What `create` was asked for. Paths are absolute; "" stands for none.
+
+    stdio: descriptors for 0, 1, 2 and on (-1: a hole).
+    """
+
+    __slots__ = (
+        "bundle", "console_socket", "id", "log", "no_new_keyring", "no_pivot", "pid_file",
+        "pidfd_socket", "root", "spec", "stdio",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        root: str,
+        container_id: str,
+        bundle: str,
+        spec: Spec,
+        log: Logger,
+        *,
+        stdio: list[int] | None = None,
+        console_socket: str = "",
+        pidfd_socket: str = "",
+        pid_file: str = "",
+        no_pivot: bool = False,
+        no_new_keyring: bool = False,
+    ) -> None:
+        self.root = root
+        self.id = container_id
+        self.bundle = bundle
+        self.spec = spec
+        self.log = log
+        self.stdio = stdio or [0, 1, 2]
+        self.console_socket = console_socket
+        self.pidfd_socket = pidfd_socket
+        self.pid_file = pid_file
+        self.no_pivot = no_pivot
+        self.no_new_keyring = no_new_keyring
+
+
+class Container:
+    """directory, state: as saved. plan, request, layout: only while it is being created.
+
+    console: the pty's master after create, or -1; whoever takes it sets -1. pidfd: of init, or -1.
+    """
+
+    __slots__ = (
+        "channel", "console", "console_name", "directory", "layout", "log", "pidfd", "plan",
+        "request", "state",
+    )  # fmt: skip
+
+    def __init__(self, directory: StateDir, state: State, log: Logger) -> None:
+        self.directory = directory
+        self.state = state
+        self.log = log
+        self.plan: LaunchPlan | None = None
+        self.request: CreateRequest | None = None
+        self.layout: Layout | None = None
+        self.channel: Channel | None = None
+        self.console = -1
+        self.console_name = ""
+        self.pidfd = -1
+
+    @classmethod
+    def claim(
+        cls, request: CreateRequest, layout: Layout | None = None, plan: LaunchPlan | None = None
+    ) -> Container:
+        """Compile the plan, then claim the id; nothing exists before both have succeeded.
+
+        layout, plan: if the caller has them already. Raises ConfigError, StateError, KernelError.
+        """
+        spec = request.spec
+        directory = StateDir(request.root, request.id)
+        layout = layout or discover()
+        plan = plan or compile_plan(spec, layout, request.bundle, request.log.warning)
+        check_rootfs(plan["rootfs"])
+        cgroups_path = spec.get("linux", {}).get("cgroupsPath")
+        paths = resolve_paths(cgroups_path, request.id, layout)
+        directory.create()
+        state: State = {
+            "version": STATE_VERSION,
+            "id": request.id,
+            "ociVersion": SPEC_VERSION,
+            "bundle": request.bundle,
+            "rootfs": plan["rootfs"],
+            "created": timestamp(time.time_ns()),
+            "owner": "",
+            "status": "creating",
+            "pid": 0,
+            "start_time": 0,
+            "boot_id": boot_id(),
+            "cgroup": paths,
+            "own_pid_namespace": bool(plan["new"] & FLAGS["pid"]),
+            "annotations": spec.get("annotations", {}),
+            "config": spec,
+        }
+        container = cls(directory, state, request.log)
+        container.plan = plan
+        container.request = request
+        container.layout = layout
+        return container
+
+    @classmethod
+    def open(cls, root: str, container_id: str, log: Logger) -> Container:
+        """An existing container. Raises NoSuchContainer, StateError."""
+        directory = StateDir(root, container_id)
+        return cls(directory, directory.load(), log)
+
+    def status(self) -> str:
+        """As runtime.state.current_status."""
+        return current_status(self.directory, self.state)
+
+    def cgroup(self) -> Cgroup:
+        return Cgroup(self.state["cgroup"])
+
+    def hooks(self, stage: str) -> list[Hook]:
+        """The configuration's hooks of one stage, in order."""
+        stages = self.state["config"].get("hooks", {})
+        return list(stages.get(stage, []))  # type: ignore[call-overload]
+
+    def hook_state(self, status: str) -> dict[str, object]:
+        """The state document for hooks; the pid only while there is a process (runtime.md)."""
+        pid = 0 if status == "stopped" else self.state["pid"]
+        return oci_state(self.state, status, pid)
+
+    def save(self, status: str) -> None:
+        self.state["status"] = status
+        self.directory.save(self.state)
+
+    # -- creating ----------------------------------------------------------------------------
+
+    def listen(self) -> int:
+        """The start socket, in the 0700 state directory; a descriptor that init accepts on."""
+        directory = os.open(self.directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+        sock = _socket.socket(_socket.AF_UNIX, kind, 0)
+        try:
+            # By descriptor: sun_path has 108 bytes, a state root may be longer.
+            sock.bind(f"/proc/self/fd/{directory}/{START_SOCKET}")
+            sock.listen(1)
+            return sock.detach()
+        except OSError as error:
+            raise KernelError("listen on", START_SOCKET, error.errno or 0) from None
+        finally:
+            sock.close()
+            os.close(directory)
+
+    def adopt_init(self, pid: int) -> None:
+        """Note who init is; it is our child, so the pid cannot have been reused yet."""
+        self.pidfd = os.pidfd_open(pid)
+        self.state["pid"] = pid
+        self.state["start_time"] = process_start_time(pid) or 0
+
+    def cgroup_mounts(self) -> list[tuple[str, str, list[str]]] | None:
+        """For a cgroup mount: (name, host directory, links) of each hierarchy; None on v2."""
+        assert self.layout is not None
+        if self.layout.mode == "v2":
+            return None
+        mounts = []
+        for name, directory in self.state["cgroup"].items():
+            hierarchy = self.layout.hierarchies.get(name)
+            if hierarchy is None:
+                continue
+            base = os.path.basename(hierarchy.mountpoint)
+            links = [part for part in hierarchy.controllers() if part != base]
+            mounts.append((base, directory, links))
+        return mounts
+
+    def keyring(self) -> str:
+        assert self.request is not None
+        return "" if self.request.no_new_keyring else f"_ses.{self.directory.id}"
+
+    def tell(self, kind: str, status: str) -> None:
+        """Send init one message; a dead init is reported by the next receive."""
+        assert self.channel is not None
+        message: dict[str, object] = {"type": kind}
+        if status:
+            message["state"] = self.hook_state(status)
+        try:
+            self.channel.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def understand(self, received: tuple[dict[str, object], list[int]] | None, kind: str) -> bool:
+        """Take one message from init; True if it was the expected kind.
+
+        Raises InitError for an error that init reports, and if it died without a word.
+        """
+        if received is None:
+            raise InitError(f"init died before it was {kind}{self._how_init_ended()}")
+        message, fds = received
+        said = message["type"]
+        if said == "console" and len(fds) == 1 and self.console < 0:
+            self.console = fds[0]
+            self.console_name = str(message.get("name", ""))[:4096]
+            return False
+        close_all(fds)
+        if said == "warning":
+            self.log.warning(str(message.get("text", "")))
+        elif said == "debug":
+            self.log.debug(str(message.get("text", "")))
+        elif said == "error":
+            raise init_error(message)
+        elif said != kind:
+            raise InitError(f"init said {said!r} where {kind!r} was expected")
+        return said == kind
+
+    def _how_init_ended(self) -> str:
+        if self.pidfd < 0:
+            return ""
+        try:
+            ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except OSError:
+            return ""
+        if ended is None:
+            return ""
+        how = "exit status" if ended.si_code == os.CLD_EXITED else "signal"
+        return f" ({how} {ended.si_status})"
+
+    def hand_over(self) -> None:
+        """Give the engine what it asked for: pid file, terminal, pidfd."""
+        request = self.request
+        assert request is not None
+        if request.pid_file:
+            write_pid_file(request.pid_file, self.state["pid"])
+        if request.pidfd_socket:
+            send_pidfd(request.pidfd_socket, self.pidfd)
+        if request.console_socket and self.console >= 0:
+            send_console(request.console_socket, self.console, self.console_name)
+            os.close(self.console)
+            self.console = -1
+
+    # -- starting ----------------------------------------------------------------------------
+
+    def release_init(self) -> None:
+        """Connect to init and tell it to run the program; the answer comes on self.channel."""
+        directory = os.open(self.directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+        sock = _socket.socket(_socket.AF_UNIX, kind, 0)
+        try:
+            sock.connect(f"/proc/self/fd/{directory}/{START_SOCKET}")
+        except OSError as error:
+            sock.close()
+            raise KernelError("connect to", START_SOCKET, error.errno or 0) from None
+        finally:
+            os.close(directory)
+        self.channel = Channel(sock)
+        self.tell("start", "created")
+
+    def program_runs(self) -> None:
+        """The exec has happened: from here on the container counts as running."""
+        self.hang_up()
+        try:
+            os.unlink(f"{self.directory.path}/{START_SOCKET}")
+        except FileNotFoundError:
+            pass
+
+    def hang_up(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of every descriptor; the container itself stays."""
+        self.hang_up()
+        for name in ("console", "pidfd"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                os.close(fd)
+                setattr(self, name, -1)
+        self.directory.unlock()
+
+    def kill_everything(self) -> None:
+        """SIGKILL for every process of the container; waits, up to ten seconds, until gone."""
+        pidfd = self.pidfd if self.pidfd >= 0 else open_init(self.state)
+        try:
+            if pidfd is not None:
+                _signal_quietly(pidfd, 9)
+            gone = self.cgroup().kill_all()
+            if pidfd is not None:
+                _await_end(pidfd)
+            if not gone:
+                raise StateError(
+                    f"processes of container {self.directory.id} cannot be killed "
+                    "(they wait in the kernel)"
+                )
+        finally:
+            if pidfd is not None and pidfd != self.pidfd:
+                os.close(pidfd)
+
+
+def init_error(message: dict[str, object]) -> InitError:
+    """The error that init reported, with the words that engines know it by."""
+    text = str(message.get("text", ""))
+    number = message.get("errno")
+    kind = str(message.get("kind", ""))
+    if kind == "exec":
+        text = f"unable to start container process: {text}"
+    return InitError(text, number if isinstance(number, int) else 0, kind)
+
+
+def check_rootfs(path: str) -> None:
+    """root.path must be a directory and no symbolic link. Raises KernelError."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        hint = "a symbolic link is not followed" if os.path.islink(path) else ""
+        raise KernelError("open", path, error.errno or 0, "root.path", hint) from None
+    os.close(fd)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Decimal, no newline; in place at once, so that no reader sees half of it."""
+    directory, _, name = path.rpartition("/")
+    temporary = f"{directory}/.{name}.{os.getpid()}"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(temporary, flags, 0o666)
+        try:
+            os.write(fd, str(pid).encode())
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as error:
+        raise KernelError("write pid file", path, error.errno or 0, "--pid-file") from None
+
+
+def _signal_quietly(pidfd: int, number: int) -> None:
+    try:
+        p.pidfd_send_signal(pidfd, number)
+    except OSError:
+        pass  # gone already
+
+
+def _await_end(pidfd: int) -> None:
+    """Wait until the process behind a killed pidfd is gone; reap it if it is our child."""
+    from select import POLLIN, poll
+
+    poller = poll()
+    poller.register(pidfd, POLLIN)
+    poller.poll(10_000)
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except OSError:
+        pass  # ECHILD: somebody else's child

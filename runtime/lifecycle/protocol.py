@@ -1,0 +1,182 @@
+"""create, start and delete as generators of steps: no I/O, no clock, no waiting.
+
+A driver performs each step and sends its result back, or throws the exception that performing it
+raised; the order, what is undone after a failure, and which hooks run then, stand only here.
+`creche` drives them with blocking calls (blocking.py), `creched` from trio. Source: runtime.md#lifecycle.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    Steps = Generator["Step", object, None]
+
+
+class Step:
+    """Something for a driver to do. Subclasses say what; equality is by content, for tests."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._content() == other._content()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._content()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._content()}"
+
+    def _content(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+
+class SaveState(Step):
+    """Write state.json with this status: creating, created, running or deleting."""
+
+    __slots__ = ("status",)
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+
+class Launch(Step):
+    """Make the cgroup and clone init (runtime/launch.py); the pid becomes part of the state."""
+
+    __slots__ = ()
+
+
+class Tell(Step):
+    """Send init one message; state: with the state document of this status, or ""."""
+
+    __slots__ = ("kind", "status")
+
+    def __init__(self, kind: str, status: str = "") -> None:
+        self.kind = kind
+        self.status = status
+
+
+class Expect(Step):
+    """Receive init's next message; anything but this kind, warning or console is an error."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
+class RunHooks(Step):
+    """Run the hooks of a stage that belong in the runtime's namespaces.
+
+    status: what their state document says. keep_going: a failure is a warning, the rest still run.
+    """
+
+    __slots__ = ("keep_going", "stage", "status")
+
+    def __init__(self, stage: str, status: str, keep_going: bool = False) -> None:
+        self.stage = stage
+        self.status = status
+        self.keep_going = keep_going
+
+
+class HandOver(Step):
+    """Give the engine the pid file, the terminal, the pidfd it asked for."""
+
+    __slots__ = ()
+
+
+class Warn(Step):
+    """Report a failure that changes nothing about what follows."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class ReleaseInit(Step):
+    """Connect to init's start socket and tell it to run the program."""
+
+    __slots__ = ()
+
+
+class AwaitExec(Step):
+    """Wait until the program runs (end of file) or init says why it does not; unlink the socket."""
+
+    __slots__ = ()
+
+
+class Kill(Step):
+    """SIGKILL everything in the container, and wait until it is gone."""
+
+    __slots__ = ()
+
+
+class RemoveCgroup(Step):
+    """Remove the container's cgroups."""
+
+    __slots__ = ()
+
+
+class RemoveState(Step):
+    """Remove the state directory: from here on the id is free."""
+
+    __slots__ = ()
+
+
+def create() -> Steps:
+    """From a claimed id to a container whose init waits for start.
+
+    Fails as if never attempted: whatever is there by then is destroyed, poststop hooks run.
+    """
+    yield SaveState("creating")
+    try:
+        yield Launch()
+        yield SaveState("creating")
+        yield Tell("go")
+        yield Expect("prepared")
+        yield RunHooks("prestart", "creating")
+        yield RunHooks("createRuntime", "creating")
+        yield Tell("hooks-done", "creating")
+        yield Expect("created")
+        yield HandOver()
+        yield SaveState("created")
+    except BaseException:
+        yield from _undo()
+        raise
+
+
+def start() -> Steps:
+    """From created to running. A failed poststart hook ends the container (specification 1.3)."""
+    yield ReleaseInit()
+    yield AwaitExec()
+    yield SaveState("running")
+    try:
+        yield RunHooks("poststart", "running")
+    except BaseException:
+        yield from _undo()
+        raise
+
+
+def destroy() -> Steps:
+    """Whatever is left of a container goes; poststop hooks run before the id is free again.
+
+    If processes or cgroups cannot be removed the state stays, and the next delete goes on.
+    """
+    try:
+        yield SaveState("deleting")
+    except Exception as error:  # noqa: BLE001 - a full disk must not keep anything alive
+        yield Warn(str(error))
+    yield Kill()
+    yield RemoveCgroup()
+    yield RunHooks("poststop", "stopped", keep_going=True)
+    yield RemoveState()
+
+
+def _undo() -> Steps:
+    """destroy, while an error is on its way up that must not be replaced by another."""
+    try:
+        yield from destroy()
+    except Exception as error:  # noqa: BLE001
+        yield Warn(f"clean up: {error}")

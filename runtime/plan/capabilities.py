@@ -1,0 +1,31 @@
+"""Capability names and bit masks (include/uapi/linux/capability.h)."""
+
+from __future__ import annotations
+
+NAMES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID",
+    "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG",
+    "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+)  # fmt: skip
+NUMBERS = {name: bit for bit, name in enumerate(NAMES)}
+SYS_ADMIN = 1 << NUMBERS["CAP_SYS_ADMIN"]
+SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+
+
+def mask(names: list[str]) -> int:
+    """The bit mask of known capability names; unknown ones were dropped with a warning before."""
+    bits = 0
+    for name in names:
+        bits |= 1 << NUMBERS[name] if name in NUMBERS else 0
+    return bits
+
+
+def names(bits: int) -> list[str]:
+    """The names of the bits in a mask, lowest first."""
+    return [name for bit, name in enumerate(NAMES) if bits >> bit & 1]

@@ -1,0 +1,117 @@
+"""Run from a sealed copy of the interpreter, never from the host's file (CVE-2019-5736).
+
+An image whose entry point is `#!/proc/self/exe` gets the runtime's own executable. For a runtime in
+Python that is the python3 of the whole host, and the image could reopen it for writing. So every
+process that is to enter a container first executes itself again from a file that nothing can write:
+one on an overlayfs without an upper layer, or else a sealed memfd.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+
+from runtime.errors import CrecheError
+from runtime.linux.mounts import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    new_filesystem,
+)
+from runtime.linux.paths import OVERLAYFS_SUPER_MAGIC, filesystem_type
+
+F_ADD_SEALS = 1033
+F_GET_SEALS = 1034
+_SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, _SHRINK, _GROW, _WRITE
+_MFD_EXEC = 0x10  # Linux 6.3; unknown flags are refused before
+_ST_RDONLY = 1
+
+# What could make the new interpreter, or the C library in it, load something else.
+_UNWANTED = ("LD_", "PYTHON", "MALLOC_")
+_UNWANTED_NAMES = ("GCONV_PATH", "LOCPATH", "NLSPATH", "GLIBC_TUNABLES", "LC_ALL", "LC_CTYPE")
+
+
+def is_sealed() -> bool:
+    """Whether /proc/self/exe is on a read-only overlay, or a memfd that nothing can change."""
+    fd = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if filesystem_type(fd) == OVERLAYFS_SUPER_MAGIC:
+            return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY)
+        return fcntl.fcntl(fd, F_GET_SEALS) & _SEALS == _SEALS
+    except OSError:
+        return False  # EINVAL: an ordinary file has no seals
+    finally:
+        os.close(fd)
+
+
+def reexecute(script: str, arguments: list[str]) -> None:
+    """Execute this interpreter again, sealed, isolated and without `site`; does not return.
+
+    script: absolute path of the Python file to run. argv[0] stays the real path, from which CPython
+    finds its library. Raises CrecheError if no sealed copy can be made.
+    """
+    interpreter = os.readlink("/proc/self/exe")
+    try:
+        fd = _overlay_copy(interpreter)
+    except OSError:
+        fd = _memfd_copy()
+    argv = [sys.executable or interpreter, "-I", "-S", "-B", script, *arguments]
+    try:
+        os.execve(fd, argv, clean_environment(os.environ))
+    except OSError as error:
+        raise CrecheError(f"cannot execute a sealed {interpreter}: {error.strerror}") from None
+
+
+def clean_environment(environment: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """The environment without what would change how an interpreter or the C library starts."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_UNWANTED) and name not in _UNWANTED_NAMES
+    }
+
+
+def _overlay_copy(interpreter: str) -> int:
+    """The interpreter as seen through a private overlayfs with lower layers only: no copy.
+
+    Both layers are read-only by construction, and no privilege inside a container can add an upper
+    one, unlike the read-only flag of a bind mount.
+    """
+    directory, name = os.path.split(interpreter)
+    if not set(directory).isdisjoint(":,\\"):
+        raise OSError(f"overlayfs cannot name {directory}")
+    attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID
+    empty = new_filesystem("tmpfs", None, [("nr_inodes", "1")], attributes)
+    try:
+        # overlayfs wants two lower layers where there is no upper one.
+        layers: list[tuple[str, str | None]] = [("lowerdir", f"{directory}:/proc/self/fd/{empty}")]
+        overlay = new_filesystem("overlay", "creche", layers, attributes)
+    finally:
+        os.close(empty)
+    try:
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=overlay)
+    finally:
+        os.close(overlay)
+
+
+def _memfd_copy() -> int:
+    """A copy in memory, sealed: some 7 MB, for kernels or callers that may not mount."""
+    source = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        try:
+            fd = os.memfd_create("creche:sealed", flags | _MFD_EXEC)
+        except OSError:
+            fd = os.memfd_create("creche:sealed", flags)
+        size = os.fstat(source).st_size
+        offset = 0
+        while offset < size:
+            offset += os.sendfile(fd, source, offset, size - offset)
+        fcntl.fcntl(fd, F_ADD_SEALS, _SEALS)
+        # fexecve(3) refuses a descriptor that is open for writing.
+        readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        os.close(fd)
+        return readable
+    finally:
+        os.close(source)

@@ -1,0 +1,284 @@
+"""What is known of a container between two commands: ROOT/ID/state.json, 0600 in a 0700 directory.
+
+State is written before the act it announces, by writing a new file and renaming it over the old one,
+so that a reader sees one or the other whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+
+from runtime.errors import CrecheError, KernelError, NoSuchContainer, StateError
+from runtime.jsonio import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    from runtime.spec.types import Spec
+
+    class State(TypedDict):
+        """pid and start_time identify init on the boot boot_id; cgroup: hierarchy -> directory.
+
+        status is the last one saved: creating, created, running or deleting.
+        """
+
+        version: int
+        id: str
+        ociVersion: str
+        bundle: str
+        rootfs: str
+        created: str
+        owner: str
+        status: str
+        pid: int
+        start_time: int
+        boot_id: str
+        cgroup: dict[str, str]
+        own_pid_namespace: bool
+        annotations: dict[str, str]
+        config: Spec
+
+
+STATE_VERSION = 1
+_ID_MAX = 255  # one path component
+_ID_EXTRA = frozenset("_+-.")
+_STATE_FILE = "state.json"
+START_SOCKET = "start.sock"
+_STATE_LIMIT = 64 << 20
+
+
+def check_id(container_id: str) -> None:
+    """runc's rule ([\\w+-.]+ and neither `.` nor `..`); StateError otherwise."""
+    allowed = all((char.isascii() and char.isalnum()) or char in _ID_EXTRA for char in container_id)
+    if not container_id or not allowed or container_id in (".", ".."):
+        raise StateError(f"invalid container ID format: {container_id!r}")
+    if len(container_id) > _ID_MAX:
+        raise StateError(f"invalid container ID: longer than {_ID_MAX} characters")
+
+
+class StateDir:
+    """The directory of one container. Its existence is the claim on the id."""
+
+    __slots__ = ("_lock", "id", "path", "root")
+
+    def __init__(self, root: str, container_id: str) -> None:
+        check_id(container_id)
+        self.root = root
+        self.id = container_id
+        self.path = f"{root}/{container_id}"
+        self._lock = -1
+
+    def create(self) -> None:
+        """Claim the id: mkdir(2) is atomic. StateError if it is taken."""
+        make_root(self.root)
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError:
+            raise StateError("container with given ID already exists") from None
+        except OSError as error:
+            raise KernelError("make state directory", self.path, error.errno or 0) from None
+
+    def exists(self) -> bool:
+        return os.path.isdir(self.path)
+
+    def lock(self) -> None:
+        """Wait for, and take, the right to change this container; released by unlock or exit.
+
+        Raises NoSuchContainer if the directory is gone, also while waiting.
+        """
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise NoSuchContainer from None
+        except OSError as error:
+            raise KernelError("open", self.path, error.errno or 0) from None
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if not os.fstat(fd).st_nlink:
+            os.close(fd)
+            raise NoSuchContainer
+        self._lock = fd
+
+    def unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def load(self) -> State:
+        """The saved state. NoSuchContainer; StateError if the file is damaged, naming it."""
+        path = f"{self.path}/{_STATE_FILE}"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            if self.exists():
+                raise StateError(
+                    f"no state saved in {self.path} (delete --force removes it)"
+                ) from None
+            raise NoSuchContainer from None
+        except OSError as error:
+            raise KernelError("open", path, error.errno or 0) from None
+        try:
+            data = os.read(fd, _STATE_LIMIT)
+        finally:
+            os.close(fd)
+        try:
+            state = loads(data)
+        except CrecheError as error:
+            raise StateError(f"state file {path} is damaged: {error}") from None
+        if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+            raise StateError(f"state file {path} is of another version or damaged")
+        return state  # type: ignore[return-value]
+
+    def save(self, state: State) -> None:
+        """Replace the saved state in one step. KernelError names the file."""
+        path = f"{self.path}/{_STATE_FILE}"
+        temporary = f"{path}.new"
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            fd = os.open(temporary, flags, 0o600)
+            try:
+                data = memoryview(dumps(state).encode("utf-8", "surrogateescape"))
+                while data:
+                    data = data[os.write(fd, data) :]
+            finally:
+                os.close(fd)
+            os.rename(temporary, path)
+        except OSError as error:
+            try:
+                os.unlink(temporary)
+            except OSError:
+                pass
+            raise KernelError("save state", path, error.errno or 0) from None
+
+    def remove(self) -> None:
+        """Remove the directory and the files that creche puts there; fine if it is gone."""
+        try:
+            for name in os.listdir(self.path):
+                os.unlink(f"{self.path}/{name}")
+            os.rmdir(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise KernelError("remove state", self.path, error.errno or 0) from None
+
+
+def make_root(root: str) -> None:
+    """Make the root of all state, 0700; refuse one that somebody else owns or can write."""
+    try:
+        os.makedirs(root, 0o700, exist_ok=True)
+        info = os.stat(root)
+    except OSError as error:
+        raise KernelError(
+            "make", root, error.errno or 0, hint="choose another with --root"
+        ) from None
+    if info.st_uid not in (0, os.geteuid()) or (
+        info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
+    ):
+        raise StateError(f"state root {root} can be changed by other users (chmod 700 it)")
+
+
+def list_ids(root: str) -> list[str]:
+    """Every container id under root, sorted. Raises OSError if root cannot be listed."""
+    with os.scandir(root) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def process_start_time(pid: int) -> int | None:
+    """Clock ticks after boot at which a live process started (proc_pid_stat(5), field 22).
+
+    None if there is no such process or it is a zombie.
+    """
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, 4096).decode("utf-8", "replace")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    fields = text.rpartition(")")[2].split()
+    return None if not fields or fields[0] in ("Z", "X", "x") else int(fields[19])
+
+
+def boot_id() -> str:
+    """This boot's identity: pids of another boot mean nothing."""
+    fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 64).decode().strip()
+    finally:
+        os.close(fd)
+
+
+def init_alive(state: State) -> bool:
+    """Whether the very process that was started is still there (no reused pid)."""
+    if state["pid"] <= 0 or state["boot_id"] != boot_id():
+        return False
+    return process_start_time(state["pid"]) == state["start_time"]
+
+
+def open_init(state: State) -> int | None:
+    """A pidfd of init, or None if it is gone. The caller closes it."""
+    if not init_alive(state):
+        return None
+    try:
+        fd = os.pidfd_open(state["pid"])
+    except ProcessLookupError:
+        return None
+    # Between the check and the open the pid may have been reused.
+    if process_start_time(state["pid"]) != state["start_time"]:
+        os.close(fd)
+        return None
+    return fd
+
+
+def timestamp(nanoseconds: int) -> str:
+    """RFC 3339 in UTC with nanoseconds, trailing zeroes left out (Go's RFC3339Nano)."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    fraction = f"{rest:09d}".rstrip("0")
+    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+
+
+def oci_state(state: State, status: str, pid: int) -> dict[str, object]:
+    """The state document of runtime.md#state, which hooks get on standard input."""
+    document: dict[str, object] = {
+        "ociVersion": state["ociVersion"],
+        "id": state["id"],
+        "status": status,
+        "pid": pid,
+        "bundle": state["bundle"],
+    }
+    if state["annotations"]:
+        document["annotations"] = state["annotations"]
+    return document
+
+
+def current_status(directory: StateDir, state: State) -> str:
+    """creating, created, running, paused or stopped: what is true now, not what was saved.
+
+    The start socket is removed when the program runs, so its presence tells created from running
+    even if whoever ran `start` was killed half-way.
+    """
+    if not init_alive(state):
+        return "stopped"
+    if state["status"] == "creating":
+        return "creating"
+    if _frozen(state["cgroup"]):
+        return "paused"
+    waiting = os.path.exists(f"{directory.path}/{START_SOCKET}")
+    return "created" if waiting else "running"
+
+
+def _frozen(paths: dict[str, str]) -> bool:
+    from runtime.cgroups import Cgroup
+
+    try:
+        return Cgroup(paths).frozen()
+    except (OSError, CrecheError):
+        return False
