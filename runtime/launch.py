@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.plan.types import LaunchPlan
+    from runtime.plan.types import LaunchPlan, ProcessPlan
 
 NSFS_MAGIC = 0x6E736673
 
@@ -133,15 +133,17 @@ def prepare_child(pid: int, plan: LaunchPlan) -> None:
                 _write_proc(f"/proc/{pid}/setgroups", "deny", key)
             text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in entries)
             _write_proc(f"/proc/{pid}/{name}", text, key)
-    process = plan["process"]
-    if process is None:
-        return
+    if plan["process"] is not None:
+        raise_limits(pid, plan["process"])
+
+
+def raise_limits(pid: int, process: ProcessPlan) -> None:
+    """The OOM score, and hard limits that init may not raise itself (it lowers them exactly)."""
     if process["oom_score_adj"] is not None:
         score = str(process["oom_score_adj"])
         _write_proc(f"/proc/{pid}/oom_score_adj", score, "process.oomScoreAdj")
     for resource, _, hard in process["rlimits"]:
-        # Raising a hard limit takes CAP_SYS_RESOURCE in the initial user namespace; init itself
-        # lowers it to what was asked for.
+        # Takes CAP_SYS_RESOURCE in the initial user namespace.
         soft_now, hard_now = p.prlimit(pid, resource, None)
         if hard > hard_now:
             try:

@@ -1,0 +1,124 @@
+"""The launcher: one warm, sealed, single-threaded process that clones containers for `creched`.
+
+A trio process has threads and must not fork; this one has everything imported and nothing else to
+do. It reads orders from a SOCK_SEQPACKET socket (descriptor 3), and clones each container's init with
+CLONE_PARENT, so that it becomes `creched`'s own child. An order is small; its plan comes as a sealed
+memfd, which may be of any size:
+
+    {"type": "launch", "digest": …, "cgroup": {hierarchy: directory}, "cgroup_mounts": …,
+     "no_pivot": …, "keyring": …}
+     descriptors: plan, sync, start listener, stdin, stdout, stderr, further ones to preserve
+    -> {"type": "launched", "pid": …, "helper": …, "cgroup": {…}, "warnings": […]}
+    -> {"type": "error", "text": …, "errno": …}
+
+It ends when the other side closes its end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":  # run as a file, isolated: nothing has put the package on the path
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+# ruff: noqa: E402
+import gc
+
+from runtime import seal
+from runtime.cgroups import Cgroup
+from runtime.channel import Channel, ProtocolError, close_all
+from runtime.errors import CrecheError
+from runtime.jsonio import loads
+from runtime.launch import Launch, launch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.plan.types import LaunchPlan
+
+SOCKET_FD = 3
+FIXED_FDS = 6  # plan, sync, listener and three standard streams
+_CACHED_PLANS = 256
+
+
+class Launcher:
+    """Serves orders, one at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.plans: dict[str, LaunchPlan] = {}
+
+    def serve(self) -> None:
+        """Until the other side hangs up."""
+        while (received := self.channel.receive()) is not None:
+            order, fds = received
+            try:
+                answer = self._launch(order, fds)
+            except CrecheError as error:
+                number = getattr(error, "number", 0)
+                answer = {"type": "error", "text": str(error)[:8192], "errno": number}
+            except OSError as error:
+                text = f"launch: {error.strerror}"
+                answer = {"type": "error", "text": text, "errno": error.errno or 0}
+            finally:
+                close_all(fds)
+            self.channel.send(answer)
+
+    def _launch(self, order: dict[str, Any], fds: list[int]) -> dict[str, object]:
+        if order["type"] != "launch" or len(fds) < FIXED_FDS:
+            raise ProtocolError("an order that the launcher does not know")
+        plan = self._plan(str(order["digest"]), fds[0])
+        warnings: list[str] = []
+        cgroup = Cgroup(order["cgroup"])
+        launched = launch(
+            Launch(
+                plan,
+                fds[3:],
+                fds[1],
+                fds[2],
+                cgroup_mounts=order["cgroup_mounts"],
+                no_pivot=order["no_pivot"],
+                keyring=order["keyring"],
+            ),
+            cgroup,
+            warnings.append,
+            as_sibling=True,
+        )
+        return {
+            "type": "launched",
+            "pid": launched.pid,
+            "helper": launched.helper,
+            "cgroup": cgroup.paths,
+            "warnings": warnings,
+        }
+
+    def _plan(self, digest: str, fd: int) -> LaunchPlan:
+        """The plan behind a descriptor, parsed once per digest."""
+        plan = self.plans.get(digest)
+        if plan is None:
+            size = os.fstat(fd).st_size
+            plan = loads(os.pread(fd, size, 0))  # type: ignore[assignment]
+            assert plan is not None
+            if len(self.plans) >= _CACHED_PLANS:
+                self.plans.clear()
+            self.plans[digest] = plan
+        return plan
+
+
+def main() -> None:
+    """Entry: seal the interpreter, then serve."""
+    if not seal.is_sealed():
+        os.set_inheritable(SOCKET_FD, True)
+        seal.reexecute(os.path.realpath(__file__), sys.argv[1:])
+    os.set_inheritable(SOCKET_FD, False)
+    os.chdir("/")
+    # Clones share this memory until they write to it; a collection would touch all of it.
+    gc.collect()
+    gc.freeze()
+    Launcher(Channel.from_fd(SOCKET_FD)).serve()
+
+
+if __name__ == "__main__":
+    main()
