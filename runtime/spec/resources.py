@@ -31,7 +31,8 @@ def check_resources(resources: Resources, path: str) -> None:
     for index, limit in enumerate(resources.get("hugepageLimits", [])):
         size = limit["pageSize"]
         number = size[:-2]
-        if size[-2:] not in ("KB", "MB", "GB") or not (number.isascii() and number.isdigit()):
+        digits = number.isascii() and number.isdigit() and not number.startswith("0")
+        if size[-2:] not in ("KB", "MB", "GB") or not digits:
             raise ConfigError(
                 f"{path}.hugepageLimits[{index}].pageSize",
                 f'expected a page size such as "2MB", found {quote(size)}',
