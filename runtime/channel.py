@@ -15,7 +15,8 @@
       |  -------- {"type": "error"} ------>  at any point: nothing more follows
 
 The driver does not trust the other side: messages are bounded, have a known type, and surplus
-descriptors are closed. Nothing here imports `socket`, which costs a millisecond more than `_socket`.
+descriptors are closed. Nothing here imports `socket`, which costs a millisecond more than
+`_socket`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Channel:
 
     def send(self, message: dict[str, object], fds: Sequence[int] = ()) -> None:
         """Send one message, with descriptors. BrokenPipeError when nobody listens."""
-        data = dumps(message).encode()
+        data = dumps(message).encode("utf-8", "surrogateescape")
         ancillary = []
         if fds:
             packed = b"".join(fd.to_bytes(_INT, "little") for fd in fds)
@@ -86,7 +87,7 @@ class Channel:
         try:
             if flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
                 raise ProtocolError("a message from the other side was cut off")
-            message = loads(data)
+            message = loads(data.decode("utf-8", "surrogateescape"))
             if not isinstance(message, dict) or not isinstance(message.get("type"), str):
                 raise ProtocolError("a message from the other side has no type")
         except CrecheError:

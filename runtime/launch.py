@@ -1,7 +1,7 @@
 """launch(): from a plan to a process that waits in its new namespaces.
 
-The same function serves `creche`, in its own process, and the launcher that `creched` keeps warm. The
-caller must have one thread and run from a sealed interpreter (runtime/seal.py).
+The same function serves `creche`, in its own process, and the launcher that `creched` keeps warm.
+The caller must have one thread and run from a sealed interpreter (runtime/seal.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from runtime.init.mounts import open_source
 from runtime.init.rootfs import clone_root
 from runtime.linux.paths import filesystem_type
 from runtime.seccomp import Prepared, compile_filter, prepare
+from runtime.spec.sysctl import needs as sysctl_needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,25 +190,15 @@ def _open_namespaces(plan: LaunchPlan) -> list[tuple[str, int, str]]:
     return opened
 
 
-_SYSCTL_PREFIXES = {
-    "network": ("net.",),
-    "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
-    "uts": ("kernel.domainname", "kernel.hostname"),
-}
-
-
 def _refuse_host_sysctl(plan: LaunchPlan, kind: str, fd: int, key: str) -> None:
     """A namespace joined by path may be the host's own: its sysctls are not the container's."""
-    prefixes = _SYSCTL_PREFIXES.get(kind, ())
     own = os.stat(f"/proc/self/ns/{ns.PROC_NAMES[kind]}")
     joined = os.fstat(fd)
     if (own.st_dev, own.st_ino) != (joined.st_dev, joined.st_ino):
         return
-    for name, _ in plan["sysctl"]:
-        if name.replace("/", ".").startswith(prefixes) and prefixes:
-            raise ConfigError(
-                f"linux.sysctl.{name}", f"{key} is the host's own {kind} namespace; not changed"
-            )
+    for path, _ in plan["sysctl"]:
+        if sysctl_needs(path) == kind:
+            raise ConfigError("linux.sysctl", f"{path}: {key} is the host's own {kind} namespace")
 
 
 def _open_sources(plan: LaunchPlan) -> dict[str, int]:

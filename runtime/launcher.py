@@ -1,9 +1,9 @@
 """The launcher: one warm, sealed, single-threaded process that clones containers for `creched`.
 
 A trio process has threads and must not fork; this one has everything imported and nothing else to
-do. It reads orders from a SOCK_SEQPACKET socket (descriptor 3), and clones each container's init with
-CLONE_PARENT, so that it becomes `creched`'s own child. An order is small; its plan comes as a sealed
-memfd, which may be of any size:
+do. It reads orders from a SOCK_SEQPACKET socket (descriptor 3), and clones each container's init
+with CLONE_PARENT, so that it becomes `creched`'s own child. An order is small; its plan comes as a
+sealed memfd, which may be of any size:
 
     {"type": "launch", "digest": …, "cgroup": {hierarchy: directory}, "cgroup_mounts": …,
      "no_pivot": …, "keyring": …}
@@ -22,7 +22,6 @@ import sys
 if __name__ == "__main__":  # run as a file, isolated: nothing has put the package on the path
     sys.path.append(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-# ruff: noqa: E402
 import gc
 
 from runtime import seal
@@ -97,14 +96,13 @@ class Launcher:
     def _plan(self, digest: str, fd: int) -> LaunchPlan:
         """The plan behind a descriptor, parsed once per digest."""
         plan = self.plans.get(digest)
-        if plan is None:
-            size = os.fstat(fd).st_size
-            plan = loads(os.pread(fd, size, 0))  # type: ignore[assignment]
-            assert plan is not None
-            if len(self.plans) >= _CACHED_PLANS:
-                self.plans.clear()
-            self.plans[digest] = plan
-        return plan
+        if plan is not None:
+            return plan
+        document: Any = loads(os.pread(fd, os.fstat(fd).st_size, 0))
+        if len(self.plans) >= _CACHED_PLANS:
+            self.plans.clear()
+        self.plans[digest] = document
+        return self.plans[digest]
 
 
 def main() -> None:

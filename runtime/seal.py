@@ -56,9 +56,9 @@ def reexecute(script: str, arguments: list[str]) -> None:
         fd = _overlay_copy(interpreter)
     except OSError:
         fd = _memfd_copy()
-    argv = [sys.executable or interpreter, "-I", "-S", "-B", script, *arguments]
+    argv = [sys.executable or interpreter, "-I", "-S", "-B", "-X", "utf8", script, *arguments]
     try:
-        os.execve(fd, argv, clean_environment(os.environ))
+        os.execve(fd, argv, clean_environment(os.environ))  # noqa: S606
     except OSError as error:
         raise CrecheError(f"cannot execute a sealed {interpreter}: {error.strerror}") from None
 

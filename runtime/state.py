@@ -1,7 +1,7 @@
 """What is known of a container between two commands: ROOT/ID/state.json, 0600 in a 0700 directory.
 
-State is written before the act it announces, by writing a new file and renaming it over the old one,
-so that a reader sees one or the other whatever is killed when.
+State is written before the act it announces, by writing a new file and renaming it over the old
+one, so that a reader sees one or the other whatever is killed when.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class StateDir:
         finally:
             os.close(fd)
         try:
-            state = loads(data)
+            # As saved: a path may hold bytes that are no UTF-8.
+            state = loads(data.decode("utf-8", "surrogateescape"), max_size=_STATE_LIMIT)
         except CrecheError as error:
             raise StateError(f"state file {path} is damaged: {error}") from None
         if not isinstance(state, dict) or state.get("version") != STATE_VERSION:

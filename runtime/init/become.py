@@ -45,8 +45,8 @@ def become(
 def turn_into(plan: ProcessPlan, path: str, env: dict[str, str], filter_: Prepared | None) -> None:
     """The last act: default signals, the filter, execve(2). Returns only by raising.
 
-    Nothing but capset(2) and execve(2) is called once the filter holds, so that a profile may forbid
-    all the rest.
+    Nothing but capset(2) and execve(2) is called once the filter holds, so that a profile may
+    forbid all the rest.
     """
     credentials.reset_signals()
     if filter_ is not None:

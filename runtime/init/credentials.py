@@ -1,13 +1,12 @@
 """Become the configured process: limits, ids, capabilities, in the order the kernel needs.
 
-capabilities(7): a change of user clears capabilities unless kept; the bounding set needs CAP_SETPCAP;
-ambient capabilities need the same bit in permitted and inheritable. What a program gets is exactly
-what the plan says: nothing is inheritable by accident (CVE-2022-29162).
+capabilities(7): a change of user clears capabilities unless kept; the bounding set needs
+CAP_SETPCAP; ambient capabilities need the same bit in permitted and inheritable. What a program
+gets is exactly what the plan says: nothing is inheritable by accident (CVE-2022-29162).
 """
 
 from __future__ import annotations
 
-import _signal
 import errno
 import os
 import stat
@@ -18,9 +17,12 @@ from runtime.plan.capabilities import NAMES, SYS_ADMIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
 
     from runtime.plan.types import Capabilities, ProcessPlan
+else:
+    import _signal
 
 NO_CAPABILITIES: Capabilities = {
     "bounding": 0,
@@ -98,7 +100,7 @@ def drop_sys_admin(plan: ProcessPlan) -> None:
 
 
 def reset_signals() -> None:
-    """Default dispositions and an empty mask: Python ignores SIGPIPE and SIGXFSZ, a caller others."""
+    """Default dispositions, empty mask: Python ignores SIGPIPE and SIGXFSZ, a caller others."""
     for number in range(1, _signal.NSIG):
         if number not in _UNTOUCHABLE:
             _signal.signal(number, _signal.SIG_DFL)

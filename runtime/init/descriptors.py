@@ -1,4 +1,4 @@
-"""Put the descriptors a process gets in their places, and the ones it needs itself out of the way."""
+"""Put the descriptors a process gets in their places, and our own out of the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Device nodes and the links in /dev (config-linux.md#devices, runtime-linux.md#dev-symbolic-links).
+"""Device nodes and links in /dev (config-linux.md#devices, runtime-linux.md#dev-symbolic-links).
 
 Everything is made through a descriptor of the directory, so an image whose /dev is a symbolic link
 cannot have nodes made or files removed on the host (CVE-2026-41579).

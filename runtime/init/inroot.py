@@ -1,7 +1,7 @@
 """Paths of the container's root filesystem, as descriptors.
 
-Every look-up is one openat2(2) with RESOLVE_IN_ROOT below the root's descriptor: symbolic links, `..`
-and absolute links stay inside, whatever another process renames meanwhile (CVE-2021-30465,
+Every look-up is one openat2(2) with RESOLVE_IN_ROOT below the root's descriptor: symbolic links,
+`..` and absolute links stay inside, whatever another process renames meanwhile (CVE-2021-30465,
 CVE-2024-45310). Missing parents are made one mkdirat(2) at a time.
 """
 

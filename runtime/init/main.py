@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
 import _socket
 import os
 
@@ -15,12 +14,13 @@ from runtime.init.become import become, become_root_inside, join_keyring, report
 from runtime.init.descriptors import place
 from runtime.init.network import loopback_up
 from runtime.init.seal import close_import_system
-from runtime.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER, unshare
 from runtime.jsonio import dumps
+from runtime.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER, unshare
 from runtime.seccomp import Prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import TypeVar
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from runtime.plan.types import LaunchPlan
 
     T = TypeVar("T")
+else:
+    import _signal
 
 
 class Init:
@@ -68,7 +70,7 @@ class Init:
                 report(channel, error)
                 raise
             self._start(*connection)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - reported to the driver
             # Whoever drives us was told; a traceback would only show our insides.
             os._exit(1)
 
@@ -144,13 +146,12 @@ class Init:
             _do("sethostname", lambda: p.sethostname(plan["hostname"]), plan["hostname"])
         if plan["domainname"]:
             _do("setdomainname", lambda: p.setdomainname(plan["domainname"]), plan["domainname"])
-        for name, value in plan["sysctl"]:
-            path = "sys/" + name.replace(".", "/")
+        for path, value in plan["sysctl"]:
             try:
-                procfs.write(proc, path, value)
+                procfs.write(proc, f"sys/{path}", value)
             except OSError as error:
                 raise KernelError(
-                    "write", f"/proc/{path}", error.errno or 0, f"linux.sysctl.{name}"
+                    "write", f"/proc/sys/{path}", error.errno or 0, "linux.sysctl"
                 ) from None
 
     def _enter(self, root: int) -> None:
@@ -206,7 +207,7 @@ class Init:
         try:
             if process is None:
                 raise InitError("process: required to start a container")
-            install = self.filter.install if self.filter else None
+            install = self._install_filter if self.filter else None
             hooks = self.plan["start_container_hooks"]
             state = _state_for_hook(message.get("state"))
             run_hooks("startContainer", hooks, state, isolate=False, before_exec=install)
@@ -215,6 +216,11 @@ class Init:
         except BaseException as error:
             report(channel, error)
             raise
+
+    def _install_filter(self) -> None:
+        """In a startContainer hook, before it executes its program."""
+        assert self.filter is not None
+        self.filter.install()
 
     @staticmethod
     def _expect(channel: Channel, kind: str) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """maskedPaths and readonlyPaths (config-linux.md#masked-paths, #readonly-paths).
 
-A masked file is covered by the host's verified /dev/null, never by the image's (CVE-2025-31133); masked
-directories share one read-only, empty tmpfs, so a long list costs one superblock.
+A masked file is covered by the host's verified /dev/null, never by the image's (CVE-2025-31133);
+masked directories share one read-only, empty tmpfs, so a long list costs one superblock.
 """
 
 from __future__ import annotations

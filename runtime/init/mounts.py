@@ -49,10 +49,9 @@ def perform(
     if op["kind"] == "remount":
         _remount(root, op)
         return None
+    tree = -1
     if op["kind"] == "bind":
         tree = open_source(op) if source is None else source
-    else:
-        tree = -1
     try:
         wants_directory = op["kind"] != "bind" or is_directory(tree)
         target, created = _target(root, op, wants_directory)

@@ -9,8 +9,12 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime.linux.mounts import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
-from runtime.linux.mounts import new_filesystem
+from runtime.linux.mounts import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    new_filesystem,
+)
 from runtime.linux.paths import (
     PROC_SUPER_MAGIC,
     RESOLVE_BENEATH,

@@ -140,7 +140,7 @@ def close_between(first: int, keep: list[int]) -> None:
 def execute(path: str, args: list[str], env: dict[str, str]) -> None:
     """execve(2); returns only by raising InitError: `exec PATH: reason`."""
     try:
-        os.execve(path, args, env)
+        os.execve(path, args, env)  # noqa: S606
     except OSError as error:
         number = error.errno or 0
         raise InitError(f"exec {path}: {strerror(number)}", number, "execve") from None

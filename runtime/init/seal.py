@@ -1,7 +1,7 @@
 """Close the interpreter before the root changes hands.
 
-Measured with CPython 3.11: after chroot(2), os.execvp imported `warnings` from the image and ran it as
-root; an uncaught exception looked for source lines in the image. So nothing can be imported any
+Measured with CPython 3.11: after chroot(2), os.execvp imported `warnings` from the image and ran it
+as root; an uncaught exception looked for source lines in the image. So nothing can be imported any
 more, and an exception that nobody caught says its type and nothing else.
 """
 

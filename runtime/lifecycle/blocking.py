@@ -1,4 +1,4 @@
-"""The blocking driver of the lifecycle, and what commands call: create, start, run, delete, kill."""
+"""The blocking driver of the lifecycle, and what commands call: create, start, delete, kill."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 import runtime.linux.process as p
 from hooks.blocking import run_hooks
+from hooks.errors import HookError
 from runtime.channel import Channel, pair
 from runtime.errors import CrecheError, StateError
 from runtime.jsonio import dumps
@@ -113,9 +114,12 @@ def _run_hooks(container: Container, step: steps.RunHooks) -> None:
     container.log.debug(f"running {len(hooks)} {step.stage} hook(s)")
     state = dumps(container.hook_state(step.status)).encode()
     bundle = container.state["bundle"]
-    errors = run_hooks(step.stage, hooks, state, cwd=bundle, keep_going=step.keep_going)
-    for error in errors:
-        container.log.warning(str(error))
+    try:
+        errors = run_hooks(step.stage, hooks, state, cwd=bundle, keep_going=step.keep_going)
+    except HookError as error:
+        raise CrecheError(str(error)) from None
+    for failed in errors:
+        container.log.warning(str(failed))
 
 
 def _await_exec(container: Container) -> None:

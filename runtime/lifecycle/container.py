@@ -162,8 +162,8 @@ class Container:
 
     def hooks(self, stage: str) -> list[Hook]:
         """The configuration's hooks of one stage, in order."""
-        stages = self.state["config"].get("hooks", {})
-        return list(stages.get(stage, []))  # type: ignore[call-overload]
+        stages: dict[str, list[Hook]] = dict(self.state["config"].get("hooks", {}))  # type: ignore[arg-type]
+        return stages.get(stage, [])
 
     def hook_state(self, status: str) -> dict[str, object]:
         """The state document for hooks; the pid only while there is a process (runtime.md)."""

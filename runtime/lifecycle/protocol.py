@@ -2,7 +2,8 @@
 
 A driver performs each step and sends its result back, or throws the exception that performing it
 raised; the order, what is undone after a failure, and which hooks run then, stand only here.
-`creche` drives them with blocking calls (blocking.py), `creched` from trio. Source: runtime.md#lifecycle.
+`creche` drives them with blocking calls (blocking.py), `creched` from trio. Source:
+runtime.md#lifecycle.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 class Step:
     """Something for a driver to do. Subclasses say what; equality is by content, for tests."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._content() == other._content()  # type: ignore[attr-defined]
+        return (
+            isinstance(other, Step)
+            and type(self) is type(other)
+            and self._content() == other._content()
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), self._content()))
@@ -166,7 +171,7 @@ def destroy() -> Steps:
     """
     try:
         yield SaveState("deleting")
-    except Exception as error:  # noqa: BLE001 - a full disk must not keep anything alive
+    except Exception as error:  # noqa: BLE001 - nothing may keep the rest from being tried
         yield Warn(str(error))
     yield Kill()
     yield RemoveCgroup()
@@ -178,5 +183,5 @@ def _undo() -> Steps:
     """destroy, while an error is on its way up that must not be replaced by another."""
     try:
         yield from destroy()
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - nothing may keep the rest from being tried
         yield Warn(f"clean up: {error}")

@@ -1,4 +1,4 @@
-"""Namespaces and the calls that make or enter them (clone3(2), unshare(2), setns(2), ioctl_ns(2))."""
+"""Namespaces and the calls that make or enter them: clone3(2), unshare(2), setns(2)."""
 
 from __future__ import annotations
 

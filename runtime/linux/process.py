@@ -1,4 +1,4 @@
-"""Attributes of the calling process: prctl(2), capset(2), prlimit(2), close_range(2) and the like."""
+"""Attributes of the calling process: prctl(2), capset(2), prlimit(2), close_range(2)."""
 
 from __future__ import annotations
 

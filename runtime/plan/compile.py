@@ -9,6 +9,7 @@ from runtime.linux.namespaces import FLAGS
 from runtime.plan.mounts import compile_mount, normalise
 from runtime.plan.process import compile_process
 from runtime.seccomp import check as check_seccomp
+from runtime.spec.sysctl import sysctl_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ ROOTFS_PROPAGATION = {
     "runbindable": m.MS_UNBINDABLE | m.MS_REC,
 }
 PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
-# Built later than this version of creche; to ignore them would be a lie about isolation.
-UNSUPPORTED = ("intelRdt", "memoryPolicy", "netDevices")
 
 
 def compile_plan(
@@ -53,9 +52,7 @@ def compile_plan(
     Raises ConfigError for what this runtime cannot do on such a host.
     """
     linux = spec.get("linux", {})
-    for name in UNSUPPORTED:
-        if linux.get(name):
-            raise ConfigError(f"linux.{name}", "not supported yet")
+    _refuse_unsupported(linux)
     new, join = _namespaces(linux)
     _check_namespaces(spec, new, join)
     mounts = [
@@ -77,10 +74,7 @@ def compile_plan(
         "join": join,
         "uid_map": _id_map(linux, "uidMappings"),
         "gid_map": _id_map(linux, "gidMappings"),
-        "time_offsets": [
-            (clock, offset.get("secs", 0), offset.get("nanosecs", 0))
-            for clock, offset in linux.get("timeOffsets", {}).items()
-        ],
+        "time_offsets": _time_offsets(linux),
         "propagation": ROOTFS_PROPAGATION[linux.get("rootfsPropagation", "")],
         "mounts": mounts,
         # A bind mount over /dev brings its own nodes; they belong to the host.
@@ -91,7 +85,7 @@ def compile_plan(
         "root_readonly": root.get("readonly", False),
         "hostname": spec.get("hostname", ""),
         "domainname": spec.get("domainname", ""),
-        "sysctl": sorted(linux.get("sysctl", {}).items()),
+        "sysctl": sorted((sysctl_path(k), v) for k, v in linux.get("sysctl", {}).items()),
         "personality": PERSONALITIES[personality["domain"]] if personality else None,
         "loopback": bool(new & FLAGS["network"]),
         "seccomp": dict(seccomp) if seccomp else None,
@@ -103,6 +97,18 @@ def compile_plan(
             compile_devices(resources.get("devices", []), linux.get("devices", []))
         ),
     }
+
+
+def _refuse_unsupported(linux: Linux) -> None:
+    """To ignore what this version does not do would be a lie about isolation."""
+    asked = {
+        "intelRdt": linux.get("intelRdt"),
+        "memoryPolicy": linux.get("memoryPolicy"),
+        "netDevices": linux.get("netDevices"),
+    }
+    for name, value in asked.items():
+        if value:
+            raise ConfigError(f"linux.{name}", "not supported yet")
 
 
 def _namespaces(linux: Linux) -> tuple[int, list[tuple[str, str, str]]]:
@@ -133,8 +139,20 @@ def _check_namespaces(spec: Spec, new: int, join: list[tuple[str, str, str]]) ->
                 )
 
 
+def _time_offsets(linux: Linux) -> list[tuple[str, int, int]]:
+    offsets = linux.get("timeOffsets", {})
+    clocks = (("monotonic", offsets.get("monotonic")), ("boottime", offsets.get("boottime")))
+    return [
+        (clock, offset.get("secs", 0), offset.get("nanosecs", 0))
+        for clock, offset in clocks
+        if offset
+    ]
+
+
 def _id_map(linux: Linux, name: str) -> list[tuple[int, int, int]]:
-    entries = linux.get("uidMappings" if name == "uidMappings" else "gidMappings", [])
+    entries = (
+        linux.get("uidMappings", []) if name == "uidMappings" else linux.get("gidMappings", [])
+    )
     return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries]
 
 

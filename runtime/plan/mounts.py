@@ -1,7 +1,7 @@
 """Mount options: which attribute of the mount, propagation or filesystem option each one is.
 
-config.md#linux-mount-options lists them. Attributes belong to the mount (mount_setattr(2)), the rest
-to the filesystem instance (fsconfig(2)). Within one list the last word wins, as with mount(8).
+config.md#linux-mount-options lists them. Attributes belong to the mount (mount_setattr(2)), the
+rest to the filesystem instance (fsconfig(2)). Within one list the last word wins, as with mount(8).
 """
 
 from __future__ import annotations

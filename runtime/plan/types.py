@@ -1,12 +1,14 @@
 """The launch plan: everything a new container process has to do, as flat JSON-able data.
 
-Only type checkers import this module (`if TYPE_CHECKING`): at run time a plan is a plain dict, which
-is what goes over the launcher's socket, into the digest and to `creche plan`.
+Only type checkers import this module (`if TYPE_CHECKING`): at run time a plan is a plain dict,
+which is what goes over the launcher's socket, into the digest and to `creche plan`.
 """
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
+
+from hooks.types import Hook
 
 
 class MountOp(TypedDict):
@@ -79,15 +81,6 @@ class ProcessPlan(TypedDict):
     selinux: str
 
 
-class HookPlan(TypedDict, total=False):
-    """A hook as hooks.types.Hook; kept a plain dict in the plan."""
-
-    path: str
-    args: list[str]
-    env: list[str]
-    timeout: int
-
-
 class LaunchPlan(TypedDict):
     """Compiled from a Spec for one bundle on one host; the container's id is not in it.
 
@@ -116,7 +109,7 @@ class LaunchPlan(TypedDict):
     loopback: bool
     seccomp: dict[str, object] | None
     process: ProcessPlan | None
-    create_container_hooks: list[HookPlan]
-    start_container_hooks: list[HookPlan]
-    cgroup_writes: list[list[object]]
-    cgroup_devices: list[object]
+    create_container_hooks: list[Hook]
+    start_container_hooks: list[Hook]
+    cgroup_writes: list[list[str]]
+    cgroup_devices: list[list[Any]]
