@@ -10,7 +10,7 @@ import sys
 
 def start() -> None:
     """Run the command line and end the process, without the interpreter's tidying up."""
-    if sys.version_info < (3, 11):  # noqa: UP036 - the system may have an older one
+    if sys.version_info < (3, 11):  # noqa: UP036
         os.write(
             2, b"creche needs Python 3.11 or newer, not " + os.fsencode(sys.executable) + b"\n"
         )
@@ -23,7 +23,7 @@ def start() -> None:
     from runtime.cli.main import main
 
     words = sys.argv[1:]
-    if len(words) > 1 and words[0] == "--called-as":
+    if len(words) > 1 and words[0] in ("--called-as", "--sealed-as"):
         words = words[1:]
     else:
         words.insert(0, "creche")

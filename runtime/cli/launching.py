@@ -10,6 +10,8 @@ from runtime.errors import CrecheError, strerror
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.call import Call
+    from runtime.lifecycle.container import CreateRequest
+    from runtime.spec.types import Spec
 
 BUNDLE = Flag("bundle, b", "the bundle's directory (default: the current directory)", "string")
 CONSOLE_SOCKET = Flag(
@@ -103,5 +105,75 @@ def absolute(path: str) -> str:
     return os.path.abspath(path) if path else ""
 
 
+def stdio(preserved: int) -> list[int]:
+    """The descriptors that become 0, 1, 2 and on inside; -1 for a standard one that is closed."""
+    numbers = []
+    for fd in range(3 + preserved):
+        try:
+            os.fstat(fd)
+        except OSError as error:
+            if fd >= 3:
+                reason = strerror(error.errno or 0)
+                raise CrecheError(
+                    f"unable to stat preserved-fd {fd} (of {preserved}): {reason}"
+                ) from None
+            numbers.append(-1)
+        else:
+            numbers.append(fd)
+    return numbers
+
+
+def load_spec(call: Call, bundle: str) -> Spec:
+    """The bundle's configuration, or the one that --config names. Raises ConfigError."""
+    from runtime.spec import load_bundle
+
+    other = call.flags.text("config")
+    if not other:
+        return load_bundle(bundle, call.log.warning)
+    from runtime.spec import parse
+
+    return parse(read_file(other), call.log.warning)
+
+
+def read_file(path: str) -> bytes:
+    """All of a file, or of a pipe such as /dev/fd/63. Raises CrecheError."""
+    from runtime.spec import read_limited
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise CrecheError(f"open {path}: {strerror(error.errno or 0)}") from None
+    try:
+        return read_limited(fd, path)
+    finally:
+        os.close(fd)
+
+
 def creation(call: Call, *, detach: bool) -> CreateRequest:
-    raise NotImplementedError
+    """What the command line of create or run asks for, checked. Raises CrecheError."""
+    from runtime.lifecycle.container import CreateRequest
+
+    refuse_unsupported(call)
+    bundle = bundle_directory(call)
+    spec = load_spec(call, bundle)
+    process = spec.get("process")
+    socket = call.flags.text("console-socket")
+    terminal = process is not None and process.get("terminal", False)
+    check_terminal(call.program, terminal=terminal, detach=detach, socket=socket)
+    listening = listen_fds()
+    if listening and process is not None:
+        # The program is the init of its namespace, or is told so (sd_listen_fds(3)).
+        process["env"] = [*process.get("env", []), f"LISTEN_FDS={listening}", "LISTEN_PID=1"]
+    return CreateRequest(
+        call.root,
+        call.id,
+        bundle,
+        spec,
+        call.log,
+        stdio=stdio(preserved_fds(call)),
+        console_socket=absolute(socket),
+        pidfd_socket=absolute(call.flags.text("pidfd-socket")),
+        pid_file=absolute(call.flags.text("pid-file")),
+        no_pivot=call.flags.on("no-pivot"),
+        no_new_keyring=call.flags.on("no-new-keyring"),
+    )

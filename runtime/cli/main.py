@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+# Stands before the name we are called by once the interpreter is sealed (runtime/__main__.py).
+SEALED = "--sealed-as"
+
 # Each is a module of runtime.commands.
 COMMANDS = (
     "create",
@@ -105,13 +108,15 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
         show_help(program, command, shown + "\n\n")
         raise
     call = Call(program, options, flags, args, log)
-    return _run(command, call)
+    return _run(command, call, words)
 
 
-def _run(command: Command, call: Call) -> int:
+def _run(command: Command, call: Call, words: Sequence[str]) -> int:
     """Run a command and report what it raises in its own words and with its own status."""
     prefix = command.failure.replace("{name}", call.program)
     try:
+        if command.sealed:
+            _seal(call, words)
         status: int = _module(command.name).run(call)
         return status
     except Unknown as error:
@@ -125,6 +130,23 @@ def _run(command: Command, call: Call) -> int:
     except Exception as error:  # noqa: BLE001 - a bug is still one line and a status, for engines
         call.log.error(f"{prefix}internal error: {type(error).__name__}: {error}" + _where(error))
     return command.status
+
+
+def _seal(call: Call, words: Sequence[str]) -> None:
+    """Go on in a sealed interpreter, as the same process; returns in there. Raises CrecheError."""
+    import os
+
+    from runtime import seal
+
+    if seal.is_sealed():
+        return
+    if SEALED in sys.argv:
+        raise CrecheError("the sealed interpreter is not sealed: /proc/self/exe says so")
+    call.log.debug("sealing the interpreter")
+    script = os.path.join(
+        os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__main__.py"
+    )
+    seal.reexecute(script, [SEALED, call.program, *words])
 
 
 def _where(error: BaseException, call: Call | None = None) -> str:

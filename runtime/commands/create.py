@@ -19,6 +19,7 @@ COMMAND = Command(
 
 {ABOUT_ID}""",
     failure="{name} create failed: ",
+    sealed=True,
 )
 
 
@@ -26,6 +27,5 @@ def run(call: Call) -> int:
     """Create the container."""
     from runtime.lifecycle import blocking
 
-    request = creation(call, detach=True)
-    blocking.create(request)
+    blocking.create(creation(call, detach=True)).close()
     return 0

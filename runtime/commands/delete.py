@@ -24,7 +24,7 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     """Delete the container, or all that match."""
-    from runtime.errors import NoSuchContainer
+    from runtime.errors import NoSuchContainer, StateError
     from runtime.lifecycle import blocking
 
     force = call.flags.on("force")
@@ -36,6 +36,12 @@ def run(call: Call) -> int:
             if force:
                 continue
             raise
+        except StateError as error:
+            if not force:
+                raise
+            call.log.warning(str(error))
+            blocking.discard(call.root, name)
+            continue
         blocking.delete(container, force=force)
     return 0
 

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from runtime.cli.launching import CONSOLE_SOCKET, DETACH, PID_FILE, PIDFD_SOCKET, PRESERVE_FDS
+from runtime.cli.launching import (
+    CONSOLE_SOCKET,
+    DETACH,
+    PID_FILE,
+    PIDFD_SOCKET,
+    PRESERVE_FDS,
+    absolute,
+    check_terminal,
+    preserved_fds,
+    read_file,
+    stdio,
+)
 from runtime.cli.options import Command, Flag
+from runtime.cli.process import from_flags
+from runtime.errors import CrecheError
+from runtime.foreground import forward
+from runtime.handover import send_console, send_pidfd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.call import Call
+    from runtime.execute import Executed
+    from runtime.spec.types import Process
+
+SIGKILL = 9
 
 COMMAND = Command(
     "exec",
@@ -42,4 +61,73 @@ COMMAND = Command(
        # {name} exec mycontainer ps""",
     failure="exec failed: ",
     status=255,
+    sealed=True,
 )
+
+
+def run(call: Call) -> int:
+    """Run the program; its exit status, or 0 at once with --detach."""
+    from runtime.execute import Execution, execute
+    from runtime.foreground import Signals, attend
+    from runtime.lifecycle import blocking
+    from runtime.plan.process import compile_process
+
+    flags = call.flags
+    if flags.many("cgroup"):
+        raise CrecheError("not yet supported: --cgroup")
+    container = blocking.open_container(call.root, call.id, call.log)
+    process = wanted_process(call, container.state["bundle"])
+    detach = flags.on("detach")
+    socket = flags.text("console-socket")
+    terminal = process.get("terminal", False)
+    check_terminal(call.program, terminal=terminal, detach=detach, socket=socket)
+    order = Execution(
+        container,
+        compile_process(process),
+        stdio(preserved_fds(call)),
+        ignore_paused=flags.on("ignore-paused"),
+    )
+    signals = None if detach else Signals()
+    executed = execute(order)
+    try:
+        hand_over(call, executed)
+        if signals is None:
+            return 0
+        master = executed.console if executed.console >= 0 else None
+        executed.console = -1
+        return attend(executed.pidfd, signals, master)
+    except BaseException:
+        # Nobody would wait for it.
+        forward(executed.pidfd, SIGKILL)
+        raise
+
+
+def wanted_process(call: Call, bundle: str) -> Process:
+    """The process from --process, or from the bundle's configuration and the flags."""
+    from runtime.spec import load_bundle, parse_process
+
+    path = call.flags.text("process")
+    if path:
+        process = parse_process(read_file(path), call.log.warning)
+        if call.flags.on("tty"):
+            process["terminal"] = True
+        return process
+    if len(call.args) < 2:
+        raise CrecheError("process args cannot be empty")
+    base = load_bundle(bundle, call.log.debug).get("process")
+    return from_flags(base or {"args": [], "cwd": "/"}, call.args[1:], call.flags)
+
+
+def hand_over(call: Call, executed: Executed) -> None:
+    """Give the engine what it asked for: pid file, pidfd, terminal."""
+    from runtime.lifecycle.container import write_pid_file
+
+    flags = call.flags
+    pid_file = absolute(flags.text("pid-file"))
+    if pid_file:
+        write_pid_file(pid_file, executed.pid)
+    if flags.text("pidfd-socket"):
+        send_pidfd(absolute(flags.text("pidfd-socket")), executed.pidfd, "setns")
+    if flags.text("console-socket"):
+        path = absolute(flags.text("console-socket"))
+        send_console(path, executed.console, executed.console_name)

@@ -48,7 +48,8 @@ def run(call: Call) -> int:
         try:
             directory = StateDir(root, name)
             state = directory.load()
-            found.append(described(state, current_status(directory, state)))
+            entry = described(state, current_status(directory, state))
+            found.append({**entry, "owner": owner(os.stat(directory.path).st_uid)})
         except CrecheError as error:
             write_all(2, f"load container {name}: {error}\n")
     if form == "json":
@@ -64,3 +65,15 @@ def row(entry: dict[str, object]) -> tuple[str, ...]:
     """One container's cells."""
     keys = ("id", "pid", "status", "bundle", "created", "owner")
     return tuple(str(entry[key]) for key in keys)
+
+
+def owner(uid: int) -> str:
+    """The name of a user of the host, or #UID."""
+    if uid == 0:
+        return "root"
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

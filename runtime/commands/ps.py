@@ -30,7 +30,7 @@ def run(call: Call) -> int:
     form = call.flags.text("format")
     if form not in {"table", "json"}:
         raise CrecheError("invalid format option")
-    pids = open_container(call.root, call.id).pids()
+    pids = open_container(call.root, call.id, call.log).cgroup().pids()
     if form == "json":
         emit("[" + ",".join(str(pid) for pid in sorted(pids)) + "]\n")
         return 0

@@ -25,4 +25,32 @@ COMMAND = Command(
 
 {ABOUT_ID}""",
     failure="{name} run failed: ",
+    sealed=True,
 )
+
+
+def run(call: Call) -> int:
+    """Create, start, stay with it, delete."""
+    from runtime.foreground import Signals, attend
+    from runtime.lifecycle import blocking
+
+    detach = call.flags.on("detach")
+    request = creation(call, detach=detach)
+    signals = None if detach else Signals()
+    container = blocking.create(request)
+    try:
+        blocking.start(container)
+        if signals is None:
+            container.close()
+            return 0
+        master = container.console if container.console >= 0 else None
+        container.console = -1
+        status = attend(container.pidfd, signals, master)
+    except BaseException:
+        blocking.end(container)
+        raise
+    if call.flags.on("keep"):
+        container.close()
+    else:
+        blocking.end(container)
+    return status
