@@ -1,0 +1,85 @@
+"""What the supervisor needs of a container, and nothing more.
+
+supervisor/driver.py is the real thing; tests have a simulated one under trio's MockClock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from supervisor.policy import Cause, Ending
+from supervisor.workload.model import Workload
+
+Report = Callable[..., object]
+"""`EventLog.emit`."""
+
+
+class ContainerError(Exception):
+    """An operation on a container failed: `cause` is HOOK or SETUP, the text says what failed."""
+
+    def __init__(self, cause: Cause, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a container's first process ended; neither code nor signal: nobody can know."""
+
+    code: int | None = None
+    signal: int | None = None
+    core: bool = False
+    oom_kills: int | None = None
+
+    def ending(self, uptime: float) -> Ending:
+        """The same for the policy. OOM is the cause only if the kernel counted a kill (never
+        inferred from SIGKILL alone, which anyone can send)."""
+        if self.code is None and self.signal is None:
+            cause = Cause.UNKNOWN
+        elif self.oom_kills and self.signal == 9:
+            cause = Cause.OOM
+        else:
+            cause = Cause.EXIT if self.signal is None else Cause.SIGNAL
+        return Ending(cause, self.code, self.signal, self.core, self.oom_kills, uptime)
+
+
+class Container(Protocol):
+    """One run of one workload: made, started, ended, deleted, and then not used again."""
+
+    id: str
+    pid: int | None
+    """Host pid of the first process, once created."""
+    started_at: float | None
+    """trio time at which the program was let go."""
+
+    async def create(self) -> None:
+        """Make it. Raises ContainerError; then, and when cancelled, nothing of it is left."""
+
+    async def start(self) -> None:
+        """Run its program, then its poststart hooks. Raises ContainerError; then, and when
+        cancelled, the container is still there and has to be deleted."""
+
+    async def wait(self) -> Exit:
+        """Until its first process is gone. To be called once, after `create`."""
+
+    def signal(self, number: int) -> None:
+        """Send its first process a signal; nothing happens if that is gone already."""
+
+    async def kill(self) -> None:
+        """Kill everything in it. Raises ContainerError if something does not die."""
+
+    async def delete(self) -> None:
+        """Kill what still lives, remove everything, run poststop hooks (of which a failing one is
+        reported and changes nothing). Raises ContainerError with what is left."""
+
+    def hurry(self) -> None:
+        """Let no hook take any more time."""
+
+
+class Engine(Protocol):
+    """Makes containers."""
+
+    def container(self, workload: Workload, report: Report) -> Container:
+        """A container for the next run of `workload`; nothing is done yet."""

@@ -1,0 +1,101 @@
+"""Makes docs/events.md and docs/workload.md from the tables in the code.
+
+`python -m supervisor.documents` writes them; with `--check` it says what is out of date instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from supervisor import events
+from supervisor.workload import schema
+
+DOCS = Path(__file__).parent.parent / "docs"
+_NOTE = "<!-- Made by `python -m supervisor.documents` from {}: change it there. -->\n"
+
+
+def events_document() -> str:
+    """docs/events.md."""
+    lines = [
+        "# Events\n",
+        _NOTE.format("supervisor/events.py"),
+        "creched writes one event for every change of state of a workload, and for whatever else",
+        "is worth knowing: with `--log-format json` one JSON object a line, else in words. Names",
+        f"and fields are an interface; this is version {events.VERSION}. Within a version they",
+        "are only added.\n",
+        "## Fields of every event\n",
+        "| field | meaning |",
+        "|---|---|",
+    ]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in events.COMMON.items()]
+    lines += ["\n## Events\n", "| event | level | fields | meaning |", "|---|---|---|---|"]
+    for name, report in events.REPORTS.items():
+        fields = " ".join(f"`{field}`" for field in report.fields)
+        lines.append(f"| `{name}` | {report.level} | {fields} | {report.meaning} |")
+    lines += [
+        "\nA field whose value is not known is `null`.\n",
+        "## Fields of some\n",
+        "| field | meaning |",
+        "|---|---|",
+    ]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in events.FIELDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def workload_document() -> str:
+    """docs/workload.md."""
+    lines = [
+        "# Workload directories\n",
+        _NOTE.format("supervisor/workload/schema.py"),
+        "`creched --workloads DIR` looks after every directory in DIR whose name does not begin",
+        "with a dot. The directory's name, at most 64 letters, digits, dots, dashes and",
+        "underscores, is the workload's name. It holds\n",
+        "* `workload.toml`, which may be empty;",
+        "* and either `config.json` with its root file system (an OCI bundle), or nothing more: "
+        "then the",
+        "  file's `[container]` table says what to run.\n",
+        "`crechectl check DIR` tells what is wrong with the directories in DIR, by file, line and",
+        "key. Keys the tables below do not have are refused. A workload that is refused is",
+        "reported and not started; the others are.\n",
+        "Nobody but root (or the user creched runs as) may own or be able to write the",
+        "directories and the files in them, and none of them may be a symbolic link.\n",
+    ]
+    for section in schema.SECTIONS:
+        brackets = "[[{}]]" if section.repeated else "[{}]"
+        lines += [
+            f"## `{brackets.format(section.name)}`\n",
+            section.meaning + "\n",
+            "| key | value | default | meaning |",
+            "|---|---|---|---|",
+        ]
+        for field in section.fields:
+            default = "required" if field.default is schema.REQUIRED else field.written
+            if field.default is not schema.REQUIRED and not default.startswith("`"):
+                simple = field.default is not None or default.startswith("[")
+                default = f"`{default}`" if simple else default
+            expected = field.kind.expected.replace("|", "\\|")
+            lines.append(f"| `{field.key}` | {expected} | {default} | {field.meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+DOCUMENTS = {"events.md": events_document, "workload.md": workload_document}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the documents, or with `--check` exit with 1 if they are not what they should be."""
+    stale = []
+    for name, make in DOCUMENTS.items():
+        path = DOCS / name
+        if not path.exists() or path.read_text(encoding="utf-8") != make():
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(make(), encoding="utf-8")
+    for name in stale:
+        print(f"docs/{name} {'is out of date' if '--check' in arguments else 'written'}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

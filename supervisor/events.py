@@ -1,0 +1,212 @@
+"""The events creched reports: their names and fields are an interface, and this table is it.
+
+Every event carries the common fields; `FIELDS` says what each further field means. docs/events.md
+is made from here (`python -m supervisor.documents`), and a test says when it is out of date.
+
+Within one `version` names and fields are only added, never changed or taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+VERSION = 1
+
+COMMON = {
+    "version": "version of this interface, a number",
+    "seq": "number of the event, from 1, without gaps within one run of creched",
+    "timestamp": "time of day, UTC, RFC 3339 with microseconds",
+    "monotonic": "seconds since boot, suspended time included, to compare times across clock jumps",
+    "boot": "the kernel's boot id: tells one boot from the next",
+    "run": "a random id of this run of creched",
+    "level": "`info`, `warning` or `error`",
+    "event": "the name",
+}
+
+FIELDS = {
+    "workload": "name of the workload",
+    "container": "id of its container, as `creche --root ... state ID` takes it",
+    "old": "state before",
+    "new": "state after",
+    "status": "public status after",
+    "attempt": "number of this start, from 1",
+    "pid": "process id of the container's first process, in the host's pid namespace",
+    "cause": "one word: why",
+    "reason": "the cause in words",
+    "code": "exit status, if it exited",
+    "signal": "name of a signal: the one it died of, or the one it is sent",
+    "core": "whether the kernel says that a core was dumped",
+    "oom_kills": "how often the kernel killed a process of it for lack of memory; null: unknown",
+    "uptime": "seconds from its start to its end",
+    "restarts": "how often the workload has been restarted by its policy",
+    "after": "seconds until the next start",
+    "at": "when that is, on the same clock as `monotonic`",
+    "series": "number of restarts since the last run that was long enough",
+    "timeout": "seconds given",
+    "action": "what giving up leads to",
+    "result": "how it ended: "
+    "`success`, `exit`, `signal`, `oom`, `hook`, `setup`, `limit`, `fault`, `unknown`, `none`",
+    "file": "file with the mistake",
+    "line": "line in it, from 1; null if it cannot be told",
+    "key": "key in it",
+    "message": "text",
+    "stage": "kind of hook",
+    "error": "kind of an unexpected error",
+    "traceback": "where it came from",
+    "workloads": "number of workloads",
+    "root": "directory that holds the state of the containers",
+    "directory": "the workload directory, or the directory of all of them",
+    "release": "version of creche",
+    "exit_status": "status creched exits with",
+    "leftovers": "what could not be removed",
+    "count": "how many",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One name: `level`, the fields it carries besides the common ones, what it means."""
+
+    level: str
+    fields: tuple[str, ...]
+    meaning: str
+
+
+_CHANGE = ("workload", "container", "old", "new", "status", "cause", "reason")
+_EXIT = ("code", "signal", "core", "oom_kills", "uptime", "restarts")
+
+REPORTS: dict[str, Report] = {
+    "supervisor-started": Report(
+        "info", ("release", "directory", "root", "workloads", "pid"), "creched is up."
+    ),
+    "supervisor-stopping": Report(
+        "info", ("cause", "reason"), "It was asked to stop, and stops every workload."
+    ),
+    "supervisor-hurried": Report(
+        "warning", ("cause", "reason"), "It was asked again: what still runs is killed."
+    ),
+    "supervisor-stopped": Report(
+        "info", ("exit_status",), "Every workload has ended; the last event of a run."
+    ),
+    "workload-loaded": Report(
+        "info", ("workload", "directory"), "Its directory was read and is in order."
+    ),
+    "workload-refused": Report(
+        "error",
+        ("workload", "file", "line", "key", "message"),
+        "Its directory is not in order; one event for each mistake. Nothing of it was started.",
+    ),
+    "workload-warning": Report(
+        "warning", ("workload", "message"), "Something about it should be mended, but it works."
+    ),
+    "creating": Report("info", (*_CHANGE, "attempt"), "Its container is being made."),
+    "created": Report(
+        "info", (*_CHANGE, "attempt", "pid"), "The container is there; its program runs next."
+    ),
+    "create-failed": Report(
+        "error", (*_CHANGE, "attempt"), "It could not be made, and what was made has been undone."
+    ),
+    "started": Report(
+        "info", (*_CHANGE, "attempt", "pid"), "Its program runs and poststart hooks have run."
+    ),
+    "start-failed": Report(
+        "error", (*_CHANGE, "attempt"), "It could not be started, or a poststart hook failed."
+    ),
+    "exited": Report(
+        "info",
+        (*_CHANGE, "attempt", *_EXIT),
+        "The first process of the container has ended.",
+    ),
+    "cleaning": Report("info", _CHANGE, "What is left of the container is being removed."),
+    "cleaned": Report("info", _CHANGE, "It is removed, and poststop hooks have run."),
+    "clean-failed": Report(
+        "error", (*_CHANGE, "result", "leftovers"), "Something of it could not be removed."
+    ),
+    "restart-scheduled": Report(
+        "warning",
+        (*_CHANGE, "after", "at", "series", "restarts"),
+        "It will be started again after a delay.",
+    ),
+    "gave-up": Report(
+        "error",
+        (*_CHANGE, "action", "result", "restarts"),
+        "It has failed and is not started again.",
+    ),
+    "done": Report("info", (*_CHANGE, "result", "restarts"), "It has ended as it should."),
+    "stopping": Report("info", (*_CHANGE, "signal", "timeout"), "It was asked to end."),
+    "aborting": Report("info", _CHANGE, "It was being started, which was cut short."),
+    "killing": Report("warning", _CHANGE, "Everything in it is killed."),
+    "stop-noted": Report("info", _CHANGE, "It had ended already; it will not be restarted."),
+    "hurried": Report("warning", _CHANGE, "Hooks that were still running are killed."),
+    "stopped": Report("info", (*_CHANGE, "result", "restarts"), "It has ended, as was asked."),
+    "oom": Report(
+        "warning",
+        ("workload", "container", "count"),
+        "The kernel killed a process in it for lack of memory; the container may live on.",
+    ),
+    "hook-failed": Report(
+        "warning",
+        ("workload", "container", "stage", "message"),
+        "A poststop hook failed; the others run all the same.",
+    ),
+    "container-warning": Report(
+        "warning", ("workload", "container", "message"), "Something about its container."
+    ),
+    "workload-fault": Report(
+        "error",
+        (*_CHANGE, "result", "error", "message", "traceback"),
+        "A mistake in creched itself ended the care for this workload; others are not touched.",
+    ),
+}
+
+
+class EventLog:
+    """Numbers events, fills in the common fields, checks them against the table, hands them on.
+
+    `write` takes the level and the whole event, and must not raise.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str, dict[str, object]], None],
+        timestamp: Callable[[], str],
+        monotonic: Callable[[], float],
+        boot: str,
+        run: str,
+    ) -> None:
+        self._write = write
+        self._timestamp = timestamp
+        self._monotonic = monotonic
+        self._boot = boot
+        self._run = run
+        self.seq = 0
+
+    def now(self) -> float:
+        """The clock of the field `monotonic`."""
+        return self._monotonic()
+
+    def emit_from(self, name: str, values: dict[str, object]) -> dict[str, object]:
+        """Report one event, its fields taken out of `values`, which may hold more."""
+        return self.emit(name, **{field: values[field] for field in REPORTS[name].fields})
+
+    def emit(self, name: str, **fields: object) -> dict[str, object]:
+        """Report one event; all its fields must be given, and no others (KeyError)."""
+        report = REPORTS[name]
+        if set(fields) != set(report.fields):
+            wrong = sorted(set(fields) ^ set(report.fields))
+            raise KeyError(f"event {name}: fields missing or unknown: {', '.join(wrong)}")
+        self.seq += 1
+        event: dict[str, object] = {
+            "version": VERSION,
+            "seq": self.seq,
+            "timestamp": self._timestamp(),
+            "monotonic": round(self._monotonic(), 6),
+            "boot": self._boot,
+            "run": self._run,
+            "level": report.level,
+            "event": name,
+        }
+        event.update((field, fields[field]) for field in report.fields)
+        self._write(report.level, event)
+        return event

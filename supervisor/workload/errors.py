@@ -1,0 +1,31 @@
+"""What is wrong with a workload directory, said so that it can be mended without a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: which file, which line (1-based, where it can be told), which key, and what."""
+
+    file: str
+    key: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """`FILE:LINE: KEY: MESSAGE`, the parts that are not known left out."""
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+
+
+class WorkloadError(Exception):
+    """A workload that cannot be used. Nothing of it was started; other workloads are untouched."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(str(problem) for problem in self.problems)
