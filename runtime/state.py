@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     class State(TypedDict):
         """pid and start_time identify init on the boot boot_id; cgroup: hierarchy -> directory.
 
+        cgroup_planned: what is about to be made, and may still be somebody else's.
         status is the last one saved: creating, created, running or deleting.
         """
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         start_time: int
         boot_id: str
         cgroup: dict[str, str]
+        cgroup_planned: dict[str, str]
         own_pid_namespace: bool
         annotations: dict[str, str]
         config: Spec

@@ -63,7 +63,7 @@ def perform(container: Container, step: Step) -> None:
             container.hang_up()
             container.kill_everything()
         case steps.RemoveCgroup():
-            container.cgroup().remove()
+            container.remove_cgroup()
         case steps.RemoveState():
             container.directory.remove()
         case steps.Warn():
@@ -83,7 +83,7 @@ def _launch(container: Container) -> None:
     listener = -1
     try:
         listener = container.listen()
-        cgroup = container.cgroup()
+        cgroup = container.planned_cgroup()
         order = Launch(
             plan,
             request.stdio,
@@ -95,7 +95,7 @@ def _launch(container: Container) -> None:
             debug=True,
         )
         launched = launch(order, cgroup, container.log.warning)
-        container.state["cgroup"] = cgroup.paths
+        container.own_cgroup(cgroup.paths)
         container.adopt_init(launched.pid)
         container.channel = ours
     except BaseException:

@@ -136,7 +136,10 @@ class Container:
             "pid": 0,
             "start_time": 0,
             "boot_id": boot_id(),
-            "cgroup": paths,
+            # Ours only once launch() has made it: until then it may be anybody's, and nothing in
+            # it may be killed. The paths are noted so that a crash leaves no empty directory.
+            "cgroup": {},
+            "cgroup_planned": paths,
             "own_pid_namespace": bool(plan["new"] & FLAGS["pid"]),
             "annotations": spec.get("annotations", {}),
             "config": spec,
@@ -159,6 +162,25 @@ class Container:
 
     def cgroup(self) -> Cgroup:
         return Cgroup(self.state["cgroup"])
+
+    def planned_cgroup(self) -> Cgroup:
+        """What launch() is to make."""
+        return Cgroup(self.state["cgroup_planned"])
+
+    def own_cgroup(self, paths: dict[str, str]) -> None:
+        """launch() has made these: from here on they go when the container goes."""
+        self.state["cgroup"] = paths
+        self.state["cgroup_planned"] = {}
+
+    def remove_cgroup(self) -> None:
+        """Remove what is ours; of what was only planned, empty directories and no more."""
+        for directory in self.state["cgroup_planned"].values():
+            try:
+                os.rmdir(directory)
+            except OSError:
+                continue
+        if self.state["cgroup"]:
+            self.cgroup().remove()
 
     def hooks(self, stage: str) -> list[Hook]:
         """The configuration's hooks of one stage, in order."""
@@ -325,7 +347,7 @@ class Container:
         try:
             if pidfd is not None:
                 _signal_quietly(pidfd, 9)
-            gone = self.cgroup().kill_all()
+            gone = not self.state["cgroup"] or self.cgroup().kill_all()
             if pidfd is not None:
                 _await_end(pidfd)
             if not gone:
