@@ -8,23 +8,17 @@ import time
 
 from runtime.errors import CrecheError, KernelError, StateError
 
-from . import freezer, kill, tree
+from . import freezer, kill, setup, tree, watch
 from .devices import parse_list, writes_v1
 from .layout import UNIFIED
 from .writes import apply_writes, read_file, write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from .devices import Rule
     from .writes import Write
-
-# Enabled on version 2 where that is possible even if nothing is limited: they count what is used,
-# and memory.events tells of an OOM kill.
-_ACCOUNTING = frozenset(("cpu", "io", "memory", "pids"))
-
-_DEVICES_KEY = "linux.resources.devices"
 
 
 class Cgroup:
@@ -56,11 +50,11 @@ class Cgroup:
         made: list[str] = []
         warnings: list[str] = []
         try:
-            self._make(made, warnings)
-            self._enable(writes)
+            setup.make_all(self.paths, made, warnings)
+            setup.enable_controllers(self.paths, writes)
             apply_writes(self.paths, writes)
             if devices is not None:
-                self._limit_devices(devices, device_writes)
+                setup.limit_devices(self.paths, devices, device_writes)
         except BaseException:
             for directory in reversed(made):
                 try:
@@ -82,58 +76,6 @@ class Cgroup:
                 )
         if self.frozen():
             raise StateError("container's cgroup unexpectedly frozen")
-
-    def _make(self, made: list[str], warnings: list[str]) -> None:
-        for name, directory in list(self.paths.items()):
-            try:
-                tree.make(directory, made)
-                if "cpuset" in name.split(","):
-                    tree.fill_cpuset(directory)
-            except OSError as error:
-                if error.errno not in tree.NO_PERMISSION:
-                    raise KernelError("make cgroup", directory, error.errno or 0) from None
-                del self.paths[name]
-                reason = os.strerror(error.errno).lower()
-                warnings.append(f"no {name} cgroup for the container: {directory}: {reason}")
-
-    def _enable(self, writes: Sequence[Write]) -> None:
-        directory = self.paths.get(UNIFIED)
-        if directory is None:
-            return
-        files = {write[1] for write in writes if write[0] == UNIFIED}
-        needed = {name.partition(".")[0] for name in files} - {"cgroup"}
-        wanted = _ACCOUNTING if len(self.paths) == 1 else frozenset()
-        if needed or wanted:
-            tree.enable(directory, needed, set(wanted))
-
-    def _limit_devices(self, rules: Sequence[Rule], writes: list[tuple[str, str]]) -> None:
-        holder = self._holder("devices")
-        if holder:
-            for name, value in writes:
-                try:
-                    write_file(holder, name, value)
-                except OSError as error:
-                    subject = f"{holder}/{name}"
-                    raise KernelError(
-                        f"write {value!r} to", subject, error.errno or 0, _DEVICES_KEY
-                    ) from None
-        elif UNIFIED in self.paths and len(self.paths) == 1:
-            from . import bpf
-            from .device_bpf import device_program
-
-            try:
-                bpf.set_program(self.paths[UNIFIED], device_program(rules))
-            except KernelError as error:
-                # Not for the owner of a user namespace, who cannot make device nodes either.
-                if error.number != errno.EPERM or os.geteuid() == 0:
-                    raise
-
-    def _holder(self, controller: str) -> str | None:
-        """The version 1 directory of a controller."""
-        for name, directory in self.paths.items():
-            if controller in name.split(","):
-                return directory
-        return None
 
     # -- using -------------------------------------------------------------------------------
 
@@ -197,14 +139,14 @@ class Cgroup:
 
         devices: the new rules in full; access that both old and new allow is never interrupted.
         """
-        self._enable(writes)
+        setup.enable_controllers(self.paths, writes)
         apply_writes(self.paths, writes)
         if devices is not None:
             holder = self._holder("devices")
             changes: list[tuple[str, str]] = []
             if holder:
                 changes = writes_v1(devices, parse_list(read_file(holder, "devices.list")))
-            self._limit_devices(devices, changes)
+            setup.limit_devices(self.paths, devices, changes)
 
     def delegate(self, uid: int, gid: int) -> None:
         """Hand the version 2 cgroup to the container's root, for a cgroup namespace of its own.
@@ -228,6 +170,9 @@ class Cgroup:
                 raise KernelError("hand over cgroup", path, error.errno or 0) from None
 
     # -- freezing ----------------------------------------------------------------------------
+
+    def _holder(self, controller: str) -> str | None:
+        return setup.holder(self.paths, controller)
 
     def _unified_freezer(self) -> str | None:
         directory = self.paths.get(UNIFIED)
@@ -355,30 +300,11 @@ class Cgroup:
 
         Read it before remove().
         """
-        holder = self._holder("memory")
-        try:
-            if holder:
-                return _count_v1(holder)
-            if UNIFIED in self.paths:
-                return _counter(read_file(self.paths[UNIFIED], "memory.events"))
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENODEV):
-                raise
-        return None
+        return watch.oom_kills(self.paths)
 
     def events_files(self) -> dict[str, str]:
         """Files that wake an inotify watch (version 2) or an eventfd (version 1)."""
-        files = {}
-        directory = self.paths.get(UNIFIED)
-        if directory:
-            files["cgroup.events"] = directory + "/cgroup.events"
-            if self._holder("memory") is None:
-                files["memory.events"] = directory + "/memory.events"
-                files["pids.events"] = directory + "/pids.events"
-        holder = self._holder("memory")
-        if holder:
-            files["memory.oom_control"] = holder + "/memory.oom_control"
-        return {name: path for name, path in files.items() if os.path.exists(path)}
+        return watch.events_files(self.paths)
 
     # -- removing ----------------------------------------------------------------------------
 
@@ -401,31 +327,3 @@ class Cgroup:
                 failed = failed or error
         if failed:
             raise failed
-
-
-def _counter(text: str) -> int | None:
-    for line in text.splitlines():
-        name, _blank, value = line.partition(" ")
-        if name == "oom_kill":
-            return int(value)
-    return None
-
-
-def _count_v1(directory: str) -> int | None:
-    """Each cgroup counts only its own (oom_kill in memory.oom_control: Linux 4.13)."""
-    total = _counter(read_file(directory, "memory.oom_control"))
-    if total is None:
-        return None
-    with os.scandir(directory) as entries:
-        children = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for child in children:
-        try:
-            total += _count_v1(child) or 0
-        except FileNotFoundError:
-            continue
-    return total
-
-
-def paths_exist(paths: Iterable[str]) -> bool:
-    """Whether any of the directories is there."""
-    return any(os.path.isdir(path) for path in paths)

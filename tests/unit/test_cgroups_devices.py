@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.cgroups import compile_devices
@@ -189,6 +189,7 @@ _rule = st.builds(
 _request = st.tuples(_kind, _numbers, _numbers, _access)
 
 
+@settings(deadline=None)
 @given(st.lists(_rule, max_size=8), st.lists(_request, min_size=1, max_size=12))
 def test_program_follows_the_rules_to_the_letter(
     rules: list[list[Any]], requests: list[Request]
@@ -199,6 +200,7 @@ def test_program_follows_the_rules_to_the_letter(
         assert run_ebpf(program, request) == reference(rules, request)
 
 
+@settings(deadline=None)
 @given(st.lists(_rule, max_size=8), st.lists(_request, min_size=1, max_size=12))
 def test_v1_means_the_same_where_it_can_say_it(
     rules: list[list[Any]], requests: list[Request]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import ConfigError
@@ -264,6 +264,7 @@ _RET_ALLOW = struct.pack("=HBBI", 0x06, 0, 0, ALLOW)
 _ARCHES = (AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64, SCMP_ARCH_X32)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(_ARCHES), st.integers(0, 1000)),
     st.sampled_from(_ARCHES[:3]),
