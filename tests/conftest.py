@@ -25,14 +25,19 @@ from tests.support.runtimes import Runtime
 
 _numbers = itertools.count(1)
 _session_key = pytest.StashKey[Session]()
+_refusal_key = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave for a private machine before the first test (tests/support/isolation.py)."""
     if can_isolate() and not config.option.collectonly:
         session = Session()
-        session.enter()
-        config.stash[_session_key] = session
+        try:
+            session.enter()
+        except OSError as error:  # root of a container, for example
+            config.stash[_refusal_key] = f"root may not do here what it needs: {error}"
+        else:
+            config.stash[_session_key] = session
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -42,9 +47,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         session.leave()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests that need root where there is none, and say why."""
-    if sys.platform != "linux":
+    reason = config.stash.get(_refusal_key, "")
+    if reason:
+        pass
+    elif sys.platform != "linux":
         reason = f"needs Linux, this is {sys.platform}"
     elif not can_isolate():
         reason = "needs root: it makes namespaces, mounts and control groups"

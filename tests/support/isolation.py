@@ -85,7 +85,6 @@ class Session:
         self.outside = {
             kind: os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "net", "uts")
         }
-        self._enter_cgroups()
         unshare(_CLONE_NEWNS | _CLONE_NEWNET | _CLONE_NEWUTS)
         mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         mount("none", "/", None, _MS_REC | _MS_SHARED)
@@ -98,6 +97,7 @@ class Session:
         loopback_up()
         result = _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         _check(result, "prctl PR_SET_CHILD_SUBREAPER")
+        self._enter_cgroups()
 
     def _enter_cgroups(self) -> None:
         own = cgroup_of()
