@@ -16,6 +16,7 @@ from runtime.errors import ConfigError, CrecheError, KernelError
 from runtime.init.main import Init
 from runtime.init.mounts import open_source
 from runtime.init.rootfs import clone_root
+from runtime.init.seal import close_import_system
 from runtime.linux.paths import filesystem_type
 from runtime.seccomp import Prepared, compile_filter, prepare
 from runtime.spec.sysctl import needs as sysctl_needs
@@ -103,7 +104,11 @@ def launch(
         try:
             launch_.join_fds = cgroup.self_join_fds()
             unified = cgroup.unified_fd()
-            launched = _clone(launch_, joins, unified, as_sibling)
+            _hide(0)
+            try:
+                launched = _clone(launch_, joins, unified, as_sibling)
+            finally:
+                _hide(1)
             try:
                 prepare_child(launched.pid, plan)
             except BaseException:
@@ -232,6 +237,16 @@ def _clone(
     return Launched(pid, 0)
 
 
+def _hide(dumpable: int) -> None:
+    """What is cloned from us must not be traceable for one instant (CVE-2016-9962).
+
+    Without privilege it has to wait for init itself: a process that is not dumpable owns none of
+    its files in /proc, and its id maps could not be written.
+    """
+    if os.geteuid() == 0:
+        p.prctl(p.PR_SET_DUMPABLE, dumpable)
+
+
 def _in_child(launch_: Launch) -> None:
     try:
         Init(launch_).run()
@@ -256,6 +271,7 @@ def _clone_through_helper(
     if helper == 0:
         try:
             os.close(reader)
+            close_import_system()
             _enter(joins)
             if launch_.plan["new"] & ns.CLONE_NEWTIME:
                 ns.unshare(ns.CLONE_NEWTIME)
