@@ -9,6 +9,7 @@ from runtime.linux.namespaces import FLAGS
 from runtime.plan.mounts import compile_mount, normalise
 from runtime.plan.process import compile_process
 from runtime.seccomp import check as check_seccomp
+from runtime.seccomp import uses_notify
 from runtime.spec.sysctl import sysctl_path
 
 TYPE_CHECKING = False
@@ -62,6 +63,8 @@ def compile_plan(
     seccomp = linux.get("seccomp")
     if seccomp:
         check_seccomp(seccomp)
+        if uses_notify(seccomp):
+            raise ConfigError("linux.seccomp", "SCMP_ACT_NOTIFY is not supported yet")
     process = spec.get("process")
     hooks = spec.get("hooks", {})
     personality = linux.get("personality")
@@ -72,8 +75,8 @@ def compile_plan(
         "rootfs": root["path"] if root["path"].startswith("/") else f"{bundle}/{root['path']}",
         "new": new,
         "join": join,
-        "uid_map": _id_map(linux, "uidMappings"),
-        "gid_map": _id_map(linux, "gidMappings"),
+        "uid_map": _id_map(linux, "uidMappings", new, warn),
+        "gid_map": _id_map(linux, "gidMappings", new, warn),
         "time_offsets": _time_offsets(linux),
         "propagation": ROOTFS_PROPAGATION[linux.get("rootfsPropagation", "")],
         "mounts": mounts,
@@ -149,10 +152,16 @@ def _time_offsets(linux: Linux) -> list[tuple[str, int, int]]:
     ]
 
 
-def _id_map(linux: Linux, name: str) -> list[tuple[int, int, int]]:
+def _id_map(
+    linux: Linux, name: str, new: int, warn: Callable[[str], None]
+) -> list[tuple[int, int, int]]:
     entries = (
         linux.get("uidMappings", []) if name == "uidMappings" else linux.get("gidMappings", [])
     )
+    if not entries and new & FLAGS["user"]:
+        # crun's choice: a namespace without a map could not even own its root.
+        warn(f"linux.{name}: none for the new user namespace; only 0 is mapped, to 0")
+        return [(0, 0, 1)]
     return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries]
 
 
