@@ -21,6 +21,7 @@ from tests.support.export import MEMCACHED, write_export
 from tests.support.isolation import PREFIX, Session, can_isolate
 from tests.support.leaks import Snapshot
 from tests.support.network import HandMadeNetwork, hand_made_network
+from tests.support.reaper import continue_below_a_reaper, exits
 from tests.support.runtimes import Runtime
 
 _numbers = itertools.count(1)
@@ -31,6 +32,7 @@ _refusal_key = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Leave for a private machine before the first test (tests/support/isolation.py)."""
     if can_isolate() and not config.option.collectonly:
+        exits.listen(continue_below_a_reaper())
         session = Session()
         try:
             session.enter()
@@ -86,6 +88,7 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("root") is None:
         yield
         return
+    exits.forget()
     before = Snapshot.take(request.config.stash[_session_key])
     yield
     leaks = before.leaked()

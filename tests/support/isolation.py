@@ -8,7 +8,8 @@ configures or forgets then ends with the session:
   container whose mounts wander out is seen, and the real mount table cannot be touched;
 * /run is an empty tmpfs: state directories, ``ip netns add``, sockets;
 * the network has nothing but a loopback interface. It is "the host's side" of network tests;
-* orphans become children of pytest (a subreaper), so that nothing can hide by daemonising.
+* orphans become children of a process that reaps them (tests/support/reaper.py), so that nothing
+  can hide by daemonising.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ _CLONE_NEWNET = 0x40000000
 _MS_NOSUID, _MS_NODEV = 2, 4
 _MS_BIND = 0x1000
 _MS_REC, _MS_PRIVATE, _MS_SHARED = 0x4000, 1 << 18, 1 << 20
-_PR_SET_CHILD_SUBREAPER = 36
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -95,8 +95,6 @@ class Session:
         mount("/run/netns", "/run/netns", None, _MS_BIND)
         socket.sethostname(self.name)
         loopback_up()
-        result = _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        _check(result, "prctl PR_SET_CHILD_SUBREAPER")
         self._enter_cgroups()
 
     def _enter_cgroups(self) -> None:
@@ -168,7 +166,7 @@ def _sweep(parent: Path) -> None:
 
 
 def kill_and_reap(pid: int) -> None:
-    """End a child of this process (an adopted orphan counts) and collect it."""
+    """End a child of this process or an orphan; the child is collected, an orphan by the reaper."""
     try:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -8,16 +8,20 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.isolation import PREFIX, Session, kill_and_reap
+from tests.support.isolation import Session, kill_and_reap
 from tests.support.mountinfo import cgroup_mounts, mounts
+from tests.support.reaper import exits
 from tests.support.waiting import wait_pidfd
 
 _GRACE = 5.0  # seconds within which a process that is dying has to be gone
 
 
 def children() -> set[int]:
-    """Return the children of this process, adopted orphans and zombies included."""
-    own = os.getpid()
+    """Return the children of this process, and the orphans that the reaper has taken in.
+
+    A zombie of ours counts, one of the reaper's does not: it is about to be collected.
+    """
+    own, reaper = os.getpid(), os.getppid() if exits.fd >= 0 else -1
     found = set()
     for entry in os.listdir("/proc"):
         if entry.isdecimal():
@@ -26,7 +30,8 @@ def children() -> set[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             # The name in parentheses may hold anything, so count from the last one: state, ppid.
-            if int(stat.rpartition(")")[2].split()[1]) == own:
+            state, parent = stat.rpartition(")")[2].split()[:2]
+            if int(parent) == own or (int(parent) == reaper and state != "Z" and int(entry) != own):
                 found.add(int(entry))
     return found
 
@@ -57,10 +62,9 @@ def cgroups(session: Session) -> set[str]:
         own = session.cgroups.get(hierarchy)
         if own is not None:
             found.update(path for path, _, _ in os.walk(own))
-        for child in top.glob(f"{PREFIX}*"):
-            # A bare number is another session that runs at the same time on this machine.
-            if not child.name.removeprefix(PREFIX).isdecimal():
-                found.update(path for path, _, _ in os.walk(child))
+        # Names from the fixture `cgroup_name`. Others belong to whoever else tests on this machine.
+        for child in top.glob(f"{session.name}-*"):
+            found.update(path for path, _, _ in os.walk(child))
     return found
 
 

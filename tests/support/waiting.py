@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.reaper import exits
+
 DEADLINE = 60.0  # seconds
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,9 +48,20 @@ def wait_exit(pid: int, timeout: float = DEADLINE) -> None:
 
 
 def reap(pid: int, timeout: float = DEADLINE) -> int:
-    """Wait for a child (an adopted orphan too) and return its code, or minus its signal."""
+    """Wait for a child, or for an orphan (a detached container's init), and say how it ended.
+
+    The answer is the exit status, or minus the signal.
+    """
     wait_exit(pid, timeout)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        pass
+    end = time.monotonic() + timeout
+    while (code := exits.take(pid)) is None:
+        if not wait_readable(exits.fd, max(0.0, end - time.monotonic())):
+            raise TimeoutError(f"nobody has reaped process {pid} within {timeout} s")
+    return code
 
 
 def read_until(fd: int, marker: bytes, timeout: float = DEADLINE) -> bytes:
