@@ -6,12 +6,15 @@ nothing behind, and the ``_nothing_left`` fixture fails it otherwise.
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -24,6 +27,7 @@ from tests.support.network import HandMadeNetwork, hand_made_network
 from tests.support.reaper import continue_below_a_reaper, exits
 from tests.support.runtimes import Runtime
 
+_HANGS, _HANGS_SLOW = 300.0, 900.0  # seconds
 _numbers = itertools.count(1)
 _session_key = pytest.StashKey[Session]()
 _refusal_key = pytest.StashKey[str]()
@@ -80,6 +84,24 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.write_line(counts or "no test ran")
     for reason, number in reasons.most_common():
         terminalreporter.write_line(f"  skipped {number}: {reason}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Turn a test that hangs into one that fails. Nothing is measured: the limit is far off."""
+    limit = _HANGS_SLOW if item.get_closest_marker("slow") else _HANGS
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        faulthandler.dump_traceback(sys.__stderr__)
+        pytest.fail(f"hangs: no end after {limit} s")
+
+    previous = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.fixture(autouse=True)
