@@ -6,7 +6,6 @@ nothing behind, and the ``_nothing_left`` fixture fails it otherwise.
 
 from __future__ import annotations
 
-import faulthandler
 import itertools
 import shutil
 import signal
@@ -92,7 +91,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     limit = _HANGS_SLOW if item.get_closest_marker("slow") else _HANGS
 
     def give_up(_number: int, _frame: FrameType | None) -> None:
-        faulthandler.dump_traceback(sys.__stderr__)
         pytest.fail(f"hangs: no end after {limit} s")
 
     previous = signal.signal(signal.SIGALRM, give_up)
