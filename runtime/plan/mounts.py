@@ -32,7 +32,7 @@ ATTRIBUTES: dict[str, tuple[int, int]] = {
     "noatime": (m.MOUNT_ATTR_NOATIME, ATIME),
     "atime": (m.MOUNT_ATTR_RELATIME, ATIME),
     "relatime": (m.MOUNT_ATTR_RELATIME, ATIME),
-    "norelatime": (m.MOUNT_ATTR_RELATIME, ATIME),
+    "norelatime": (0, 0),  # relatime is what the kernel does without it
     "strictatime": (m.MOUNT_ATTR_STRICTATIME, ATIME),
     "nostrictatime": (m.MOUNT_ATTR_RELATIME, ATIME),
     "nodiratime": (m.MOUNT_ATTR_NODIRATIME, 0),
@@ -41,6 +41,8 @@ ATTRIBUTES: dict[str, tuple[int, int]] = {
     "symfollow": (0, m.MOUNT_ATTR_NOSYMFOLLOW),
 }
 RECURSIVE = {f"r{name}": bits for name, bits in ATTRIBUTES.items()}
+# mount(8): these take back one mode of access times; another one that was asked for stays.
+TAKES_BACK = {"atime": m.MOUNT_ATTR_NOATIME, "nostrictatime": m.MOUNT_ATTR_STRICTATIME}
 
 PROPAGATION: dict[str, tuple[int, bool]] = {
     "private": (m.MS_PRIVATE, False),
@@ -55,7 +57,7 @@ PROPAGATION: dict[str, tuple[int, bool]] = {
 # Flags of the superblock; the kernel takes them by name from fsconfig(2).
 SUPERBLOCK = ("sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand")
 # Words that change nothing for a mount made by fsopen(2).
-NEUTRAL = ("defaults", "silent", "loud", "iversion", "noiversion", "norelatime")
+NEUTRAL = ("defaults", "silent", "loud", "iversion", "noiversion")
 SPECIAL = ("bind", "rbind", "remount", "src-nofollow")
 
 # What may be mounted below /proc: files that lxcfs and its like provide (as runc; CVE-2019-16884).
@@ -116,13 +118,9 @@ def compile_mount(index: int, mount: Mount, bundle: str, warn: Callable[[str], N
 
 def _apply_option(op: MountOp, option: str, data: list[str]) -> None:
     if option in ATTRIBUTES:
-        set_, clear = ATTRIBUTES[option]
-        op["set"] = op["set"] & ~clear | set_
-        op["clear"] = op["clear"] & ~(set_ & ~ATIME) | clear
+        op["set"], op["clear"] = _attributes(op["set"], op["clear"], option)
     elif option in RECURSIVE:
-        set_, clear = RECURSIVE[option]
-        op["rset"] = op["rset"] & ~clear | set_
-        op["rclear"] = op["rclear"] & ~(set_ & ~ATIME) | clear
+        op["rset"], op["rclear"] = _attributes(op["rset"], op["rclear"], option[1:])
     elif option in PROPAGATION:
         op["propagation"].append(PROPAGATION[option])
     elif option in ("bind", "rbind"):
@@ -136,6 +134,15 @@ def _apply_option(op: MountOp, option: str, data: list[str]) -> None:
         raise ConfigError(op["key"] + ".options", f"option {option!r} is not supported yet")
     elif option not in NEUTRAL:
         data.extend(part for part in option.split(",") if part)
+
+
+def _attributes(so_far: int, cleared: int, option: str) -> tuple[int, int]:
+    """The bits to set and to clear once one more option has been read."""
+    set_, clear = ATTRIBUTES[option]
+    other = cleared & ATIME and so_far & ATIME != TAKES_BACK.get(option)
+    if option in TAKES_BACK and other:
+        return so_far, cleared
+    return so_far & ~clear | set_, cleared & ~(set_ & ~ATIME) | clear
 
 
 def _decide_kind(op: MountOp, data: list[str], bundle: str, warn: Callable[[str], None]) -> None:
