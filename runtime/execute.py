@@ -183,8 +183,12 @@ def _help(
     try:
         close_import_system()
         p.prctl(p.PR_SET_DUMPABLE, 0)
+        initial, final = order.plan["affinity"]
+        if initial:
+            os.sched_setaffinity(0, initial)
         for fd in join_fds:
             os.write(fd, b"0")
+        os.sched_setaffinity(0, final or initial or range(os.sysconf("SC_NPROCESSORS_CONF")))
         if flags:
             ns.setns(init, flags)
         if root >= 0:
@@ -223,7 +227,7 @@ def _run(order: Execution, sync: Channel, flags: int) -> None:
                 channel.send({"type": "warning", "text": text})
 
             filtered = order.filter is not None
-            path, env = become(plan, None, slave, filtered, warn)
+            path, env = become(plan, slave, filtered, warn)
             turn_into(plan, path, env, order.filter)
         except BaseException as error:
             report(channel, error)

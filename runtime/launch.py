@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 
+import runtime.linux.mounts as m
 import runtime.linux.namespaces as ns
 import runtime.linux.process as p
+from runtime import idmap
 from runtime.cgroups import Cgroup
 from runtime.channel import close_all
 from runtime.errors import ConfigError, CrecheError, KernelError
@@ -96,9 +98,9 @@ def launch(
         launch_.filter = prepare(compiled.program, compiled.flags)
     try:
         joins = _open_namespaces(plan)
-        if plan["new"] & ns.CLONE_NEWUSER or any(kind == "user" for kind, _, _ in joins):
-            # The container's root may not be able to reach these paths itself.
-            launch_.sources = _open_sources(plan)
+        user = plan["new"] & ns.CLONE_NEWUSER or any(kind == "user" for kind, _, _ in joins)
+        # The root of a user namespace may not be able to reach these paths itself.
+        launch_.sources = _open_sources(plan, everything=bool(user))
         for text in cgroup.create(plan["cgroup_writes"], plan["cgroup_devices"]):
             warn(text)
         try:
@@ -206,13 +208,22 @@ def _refuse_host_sysctl(plan: LaunchPlan, kind: str, fd: int, key: str) -> None:
             raise ConfigError("linux.sysctl", f"{path}: {key} is the host's own {kind} namespace")
 
 
-def _open_sources(plan: LaunchPlan) -> dict[str, int]:
+def _open_sources(plan: LaunchPlan, everything: bool) -> dict[str, int]:
+    """Mounts that init cannot make itself: idmapped ones, and in a user namespace any bind."""
     sources: dict[str, int] = {}
     try:
-        sources["root"] = clone_root(plan["rootfs"])
+        if everything:
+            sources["root"] = clone_root(plan["rootfs"])
+            m.mount_setattr(sources["root"], propagation=m.MS_SLAVE, recursive=True)
         for op in plan["mounts"]:
-            if op["kind"] == "bind":
-                sources[op["key"]] = open_source(op)
+            if op["kind"] != "bind":
+                continue
+            if everything or op["idmap"] is not None:
+                tree = sources[op["key"]] = open_source(op)
+                # It may be a peer of the host's mounts: what is mounted on it stays inside.
+                m.mount_setattr(tree, propagation=m.MS_SLAVE, recursive=True)
+                if op["idmap"] is not None:
+                    idmap.apply(tree, op["idmap"], op["key"])
     except BaseException:
         close_all(list(sources.values()))
         raise

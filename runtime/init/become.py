@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 def become(
     plan: ProcessPlan,
-    personality: int | None,
     slave: int,
     filtered: bool,
     warn: Callable[[str], None],
@@ -33,7 +32,7 @@ def become(
     if slave >= 0:
         console.take(slave, plan["uid"])
         os.close(slave)
-    credentials.set_attributes(plan, personality)
+    credentials.set_attributes(plan)
     credentials.own_stdio(plan["uid"])
     keep = filtered and not plan["no_new_privileges"]
     credentials.change_user(plan, keep, warn)

@@ -34,7 +34,16 @@ NO_CAPABILITIES: Capabilities = {
 _UNTOUCHABLE = (_signal.SIGKILL, _signal.SIGSTOP, 32, 33)  # the last two belong to glibc
 
 
-def set_attributes(plan: ProcessPlan, personality: int | None) -> None:
+def set_placement(personality: int | None, memory_policy: tuple[int, list[int]] | None) -> None:
+    """linux.personality and linux.memoryPolicy: of the container's init only."""
+    if personality is not None:
+        _try("personality", "linux.personality", lambda: p.personality(personality))
+    if memory_policy is not None:
+        mode, nodes = memory_policy
+        _try("set_mempolicy", "linux.memoryPolicy", lambda: p.set_mempolicy(mode, nodes))
+
+
+def set_attributes(plan: ProcessPlan) -> None:
     """What needs privilege and does not depend on the user: umask, scheduling, limits."""
     os.umask(plan["umask"])
     if plan["no_new_privileges"]:
@@ -45,8 +54,6 @@ def set_attributes(plan: ProcessPlan, personality: int | None) -> None:
     if plan["io_priority"] is not None:
         value = plan["io_priority"]
         _try("ioprio_set", "process.ioPriority", lambda: p.ioprio_set(p.IOPRIO_WHO_PGRP, value))
-    if personality is not None:
-        _try("personality", "linux.personality", lambda: p.personality(personality))
     for index, (resource, soft, hard) in enumerate(plan["rlimits"]):
         try:
             p.prlimit(0, resource, (soft, hard))

@@ -9,7 +9,7 @@ import runtime.linux.process as p
 from hooks.blocking import run_hooks
 from runtime.channel import Channel
 from runtime.errors import CrecheError, InitError, KernelError
-from runtime.init import console, devices, masks, mounts, procfs, program, rootfs
+from runtime.init import console, credentials, devices, masks, mounts, procfs, program, rootfs
 from runtime.init.become import become, become_root_inside, join_keyring, report, turn_into
 from runtime.init.descriptors import place
 from runtime.init.network import loopback_up
@@ -78,6 +78,8 @@ class Init:
         """First of all, with one thread: the kernel then needs no grace period (manager.py)."""
         for fd in self.launch.join_fds:
             os.write(fd, b"0")
+        # The caller may have been pinned (taskset); the cgroup's cpuset is the container's bound.
+        os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
 
     def _set_up(self, channel: Channel, sources: dict[str, int]) -> None:
         plan = self.plan
@@ -179,8 +181,8 @@ class Init:
         def warn(text: str) -> None:
             channel.send({"type": "warning", "text": text})
 
-        personality = self.plan["personality"]
-        self.path, self.env = become(process, personality, slave, self.filter is not None, warn)
+        credentials.set_placement(self.plan["personality"], self.plan["memory_policy"])
+        self.path, self.env = become(process, slave, self.filter is not None, warn)
 
     def _wait_for_start(self) -> tuple[Channel, dict[str, object]]:
         """Block until `start` connects to the socket in the state directory."""

@@ -7,6 +7,7 @@ import os
 
 import runtime.linux.mounts as m
 from runtime.errors import KernelError
+from runtime.init.copyup import copy_owner, copy_tree
 from runtime.init.inroot import is_directory, open_or_create, open_path, open_real_directory
 from runtime.linux.paths import PROC_SUPER_MAGIC, filesystem_type
 
@@ -60,6 +61,8 @@ def perform(
                 _require_procfs(tree, op)
             if tree < 0:
                 tree = _make_filesystem(op, target, created, cgroups)
+                if op["copy_up"] and not created:
+                    _copy_up(op, target, tree)
             try:
                 m.attach(tree, target)
             except OSError as error:
@@ -158,6 +161,24 @@ def _make_filesystem(
     if op["rset"] or op["rclear"]:
         m.mount_setattr(tree, op["rset"], op["rclear"], recursive=True)
     return tree
+
+
+def _copy_up(op: MountOp, target: int, tree: int) -> None:
+    """Before the tmpfs is attached, while what it will cover can still be reached."""
+    here = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        source = os.open(".", here, dir_fd=target)
+        try:
+            made = os.open(".", here, dir_fd=tree)
+            try:
+                copy_tree(source, made)
+                copy_owner(source, made)
+            finally:
+                os.close(made)
+        finally:
+            os.close(source)
+    except OSError as error:
+        raise _error("tmpcopyup of", op, error) from None
 
 
 def _bind_host(path: str, op: MountOp) -> int:

@@ -29,6 +29,7 @@ _OLD = {
         "sched_setattr": 314,
         "seccomp": 317,
         "personality": 135,
+        "set_mempolicy": 238,
         "bpf": 321,
     },
     "aarch64": {
@@ -43,6 +44,7 @@ _OLD = {
         "sched_setattr": 274,
         "seccomp": 277,
         "personality": 92,
+        "set_mempolicy": 237,
         "bpf": 280,
     },
 }

@@ -145,6 +145,17 @@ def sethostname(name: str) -> None:
     call("sethostname", libc.sethostname(data, ctypes.c_size_t(len(data))))
 
 
+def set_mempolicy(mode: int, nodes: list[int]) -> None:
+    """set_mempolicy(2): where the calling process's memory comes from."""
+    mask = 0
+    for node in nodes:
+        mask |= 1 << node
+    bits = (max(nodes) // 64 + 1) * 64 if nodes else 0
+    data = mask.to_bytes(bits // 8, "little") if nodes else None
+    # The kernel takes one bit less than it is told.
+    syscall("set_mempolicy", number("set_mempolicy"), mode, data, bits + 1 if nodes else 0)
+
+
 def personality(persona: int) -> None:
     """personality(2)."""
     syscall("personality", number("personality"), persona)

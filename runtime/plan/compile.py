@@ -6,7 +6,8 @@ import runtime.linux.mounts as m
 from runtime.cgroups import compile_devices, compile_resources
 from runtime.errors import ConfigError
 from runtime.linux.namespaces import FLAGS
-from runtime.plan.mounts import compile_mount, normalise
+from runtime.plan.mounts import compile_mount, id_map, normalise
+from runtime.plan.numa import compile_memory_policy
 from runtime.plan.process import compile_process
 from runtime.seccomp import check as check_seccomp
 from runtime.seccomp import uses_notify
@@ -57,7 +58,8 @@ def compile_plan(
     new, join = _namespaces(linux)
     _check_namespaces(spec, new, join)
     mounts = [
-        compile_mount(i, mount, bundle, warn) for i, mount in enumerate(spec.get("mounts", []))
+        compile_mount(i, mount, linux, bundle, warn)
+        for i, mount in enumerate(spec.get("mounts", []))
     ]
     resources = linux.get("resources", {})
     seccomp = linux.get("seccomp")
@@ -90,6 +92,7 @@ def compile_plan(
         "domainname": spec.get("domainname", ""),
         "sysctl": sorted((sysctl_path(k), v) for k, v in linux.get("sysctl", {}).items()),
         "personality": PERSONALITIES[personality["domain"]] if personality else None,
+        "memory_policy": compile_memory_policy(linux.get("memoryPolicy")),
         "loopback": bool(new & FLAGS["network"]),
         "seccomp": dict(seccomp) if seccomp else None,
         "process": compile_process(process) if process else None,
@@ -106,7 +109,6 @@ def _refuse_unsupported(linux: Linux) -> None:
     """To ignore what this version does not do would be a lie about isolation."""
     asked = {
         "intelRdt": linux.get("intelRdt"),
-        "memoryPolicy": linux.get("memoryPolicy"),
         "netDevices": linux.get("netDevices"),
     }
     for name, value in asked.items():
@@ -162,7 +164,7 @@ def _id_map(
         # crun's choice: a namespace without a map could not even own its root.
         warn(f"linux.{name}: none for the new user namespace; only 0 is mapped, to 0")
         return [(0, 0, 1)]
-    return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries]
+    return id_map(entries)
 
 
 def _devices(linux: Linux) -> list[DeviceOp]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.plan.types import MountOp
-    from runtime.spec.types import Mount
+    from runtime.spec.types import IDMapping, Linux, Mount
 
 ATIME = m.MOUNT_ATTR__ATIME
 
@@ -58,7 +58,7 @@ PROPAGATION: dict[str, tuple[int, bool]] = {
 SUPERBLOCK = ("sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand")
 # Words that change nothing for a mount made by fsopen(2).
 NEUTRAL = ("defaults", "silent", "loud", "iversion", "noiversion")
-SPECIAL = ("bind", "rbind", "remount", "src-nofollow")
+SPECIAL = ("bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap", "src-nofollow")
 
 # What may be mounted below /proc: files that lxcfs and its like provide (as runc; CVE-2019-16884).
 PROC_FILES = (
@@ -84,7 +84,9 @@ def normalise(path: str) -> str:
     return "/" + "/".join(parts)
 
 
-def compile_mount(index: int, mount: Mount, bundle: str, warn: Callable[[str], None]) -> MountOp:
+def compile_mount(
+    index: int, mount: Mount, linux: Linux, bundle: str, warn: Callable[[str], None]
+) -> MountOp:
     """One mounts[] entry as an operation; raises ConfigError for what no kernel could do."""
     key = f"mounts[{index}]"
     destination = mount["destination"]
@@ -104,6 +106,8 @@ def compile_mount(index: int, mount: Mount, bundle: str, warn: Callable[[str], N
         "rclear": 0,
         "propagation": [],
         "late_readonly": False,
+        "copy_up": False,
+        "idmap": None,
         "follow_source": True,
     }
     data: list[str] = []
@@ -111,8 +115,7 @@ def compile_mount(index: int, mount: Mount, bundle: str, warn: Callable[[str], N
         _apply_option(op, option, data)
     _decide_kind(op, data, bundle, warn)
     _refuse_over_proc(op)
-    if mount.get("uidMappings") or mount.get("gidMappings"):
-        raise ConfigError(key, "idmapped mounts are not supported yet")
+    _map_ids(op, mount, linux)
     return op
 
 
@@ -130,8 +133,10 @@ def _apply_option(op: MountOp, option: str, data: list[str]) -> None:
         op["kind"] = "remount"
     elif option == "src-nofollow":
         op["follow_source"] = False
-    elif option in ("idmap", "ridmap", "tmpcopyup"):
-        raise ConfigError(op["key"] + ".options", f"option {option!r} is not supported yet")
+    elif option == "tmpcopyup":
+        op["copy_up"] = True
+    elif option in ("idmap", "ridmap"):
+        op["idmap"] = {"uid": [], "gid": [], "recursive": option == "ridmap"}
     elif option not in NEUTRAL:
         data.extend(part for part in option.split(",") if part)
 
@@ -160,6 +165,8 @@ def _decide_kind(op: MountOp, data: list[str], bundle: str, warn: Callable[[str]
         return
     if op["kind"] == "remount":
         return
+    if op["copy_up"] and op["fstype"] != "tmpfs":
+        raise ConfigError(op["key"] + ".options", "tmpcopyup is for a tmpfs only")
     if not op["fstype"]:
         raise ConfigError(op["key"] + ".type", "expected a filesystem type, found none")
     if op["fstype"] in ("cgroup", "cgroup2"):
@@ -171,6 +178,26 @@ def _decide_kind(op: MountOp, data: list[str], bundle: str, warn: Callable[[str]
     if op["set"] & m.MOUNT_ATTR_RDONLY and op["fstype"] == "tmpfs":
         op["set"] &= ~m.MOUNT_ATTR_RDONLY
         op["late_readonly"] = True
+
+
+def _map_ids(op: MountOp, mount: Mount, linux: Linux) -> None:
+    """The mount's own mappings, or with the option `idmap` alone those of the container."""
+    uid, gid = mount.get("uidMappings", []), mount.get("gidMappings", [])
+    if op["idmap"] is None and not uid:
+        return
+    if op["kind"] != "bind":
+        raise ConfigError(op["key"], "idmapped mounts are for bind mounts only")
+    recursive = op["idmap"] is not None and op["idmap"]["recursive"]
+    op["idmap"] = {
+        "uid": id_map(uid or linux.get("uidMappings", [])),
+        "gid": id_map(gid or linux.get("gidMappings", [])),
+        "recursive": recursive,
+    }
+
+
+def id_map(entries: list[IDMapping]) -> list[tuple[int, int, int]]:
+    """Mappings as (inside, outside, size)."""
+    return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries]
 
 
 def _refuse_over_proc(op: MountOp) -> None:

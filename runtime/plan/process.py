@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from runtime.errors import ConfigError
 from runtime.plan.capabilities import mask
+from runtime.spec.ranges import parse_ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ SCHED_FLAGS = {
 IOPRIO_CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
 IOPRIO_CLASS_SHIFT = 13
 
+MAX_CPUS = 8192  # CONFIG_NR_CPUS of the largest kernels
+
 # runc's default; the specification leaves it to the caller, whose umask must not leak in.
 DEFAULT_UMASK = 0o022
 
@@ -94,6 +97,7 @@ def compile_process(process: Process, key: str = "process") -> ProcessPlan:
         "oom_score_adj": process.get("oomScoreAdj"),
         "scheduler": _scheduler(process),
         "io_priority": _io_priority(process),
+        "affinity": _affinity(process),
         "apparmor": process.get("apparmorProfile", ""),
         "selinux": process.get("selinuxLabel", ""),
     }
@@ -134,6 +138,14 @@ def _scheduler(process: Process) -> dict[str, int] | None:
         "deadline": scheduler.get("deadline", 0),
         "period": scheduler.get("period", 0),
     }
+
+
+def _affinity(process: Process) -> tuple[list[int], list[int]]:
+    affinity = process.get("execCPUAffinity", {})
+    return (
+        parse_ranges(affinity.get("initial", ""), MAX_CPUS),
+        parse_ranges(affinity.get("final", ""), MAX_CPUS),
+    )
 
 
 def _io_priority(process: Process) -> int | None:

@@ -11,13 +11,21 @@ from typing import Any, TypedDict
 from hooks.types import Hook
 
 
+class IdMap(TypedDict):
+    """Ids of a mount: (on the filesystem, as seen through the mount, size); recursive: ridmap."""
+
+    uid: list[tuple[int, int, int]]
+    gid: list[tuple[int, int, int]]
+    recursive: bool
+
+
 class MountOp(TypedDict):
     """One entry of config.json's mounts[].
 
     kind: "bind", "filesystem", "cgroup" or "remount"; recursive: the whole sub-tree of a bind.
     attributes set/clear on the mount itself, rset/rclear on its whole tree (MOUNT_ATTR_*).
     propagation: (MS_* flag, recursive) in the order given. late_readonly: applied after /dev is
-    filled. key: where it stands in the configuration.
+    filled. copy_up: fill a tmpfs with what it covers. key: where it stands in the configuration.
     """
 
     key: str
@@ -33,6 +41,8 @@ class MountOp(TypedDict):
     rclear: int
     propagation: list[tuple[int, bool]]
     late_readonly: bool
+    copy_up: bool
+    idmap: IdMap | None
     follow_source: bool
 
 
@@ -60,7 +70,10 @@ class Capabilities(TypedDict):
 
 
 class ProcessPlan(TypedDict):
-    """What one process becomes: shared by the container's init and by exec."""
+    """What one process becomes: shared by the container's init and by exec.
+
+    affinity: CPUs before and after it joins the cgroup, for exec only; empty: all.
+    """
 
     args: list[str]
     env: list[str]
@@ -77,6 +90,7 @@ class ProcessPlan(TypedDict):
     oom_score_adj: int | None
     scheduler: dict[str, int] | None
     io_priority: int | None
+    affinity: tuple[list[int], list[int]]
     apparmor: str
     selinux: str
 
@@ -106,6 +120,7 @@ class LaunchPlan(TypedDict):
     domainname: str
     sysctl: list[tuple[str, str]]
     personality: int | None
+    memory_policy: tuple[int, list[int]] | None
     loopback: bool
     seccomp: dict[str, object] | None
     process: ProcessPlan | None
