@@ -44,11 +44,10 @@ TOO_DEAR = {
     "re", "shutil", "site", "structlog", "subprocess", "tempfile", "traceback", "trio", "typing",
 }  # fmt: skip
 
-LONGEST_FILE = 400  # lines
+LONGEST_FILE = 450  # lines
 LONGEST_TEST = 700
 MEDIAN_FILE = 200
 LONGER_FILES = {  # path -> why it may be longer
-    "runtime/cgroups/manager.py": "one class, a method for each thing done with a cgroup",
     "tests/unit/spec/malformed.py": "a table of malformed configurations and their messages",
 }
 
@@ -124,7 +123,9 @@ def test_modules_of_types_are_for_type_checkers() -> None:
         f"{module.path}:{statement.line} imports {statement.module}"
         for module in _of("runtime", "hooks")
         for statement in module.imports()
-        if statement.module.partition(".")[0] in PACKAGES and statement.module.endswith(".types")
+        if module.path.name != "types.py"
+        and statement.module.partition(".")[0] in PACKAGES
+        and statement.module.endswith(".types")
     )
 
 
@@ -138,11 +139,13 @@ def test_dear_modules_are_not_imported_at_all() -> None:
         "marshal": "state is data, not code",
         "json": "accepts NaN and duplicate keys; use runtime.jsonio",
     }
+    # Lists owners by name as runc does: on the host, and in no container's process.
+    accepted = {("runtime/commands/list.py", "pwd")}
     _complain(
         f"{module.path}:{statement.line} imports {statement.module}: {banned[statement.module]}"
         for module in _of("runtime", "hooks")
         for statement in module.imports()
-        if statement.module in banned
+        if statement.module in banned and (str(module.path), statement.module) not in accepted
     )
 
 
