@@ -37,6 +37,7 @@ class Launch:
 
     stdio: standard input, output, error and those to preserve (-1: none there). sync, listener: see
     runtime/channel.py. cgroup_mounts: for a cgroup mount on v1, (name, host directory, links).
+    filter: the compiled seccomp profile, if it is there already.
     keyring: name of the session keyring, "" for none. debug: whether init tells what it does.
     """
 
@@ -91,7 +92,7 @@ def launch(
     plan = launch_.plan
     joins: list[tuple[str, int, str]] = []
     unified: int | None = None
-    if plan["seccomp"]:
+    if plan["seccomp"] and launch_.filter is None:
         compiled = compile_filter(plan["seccomp"])
         for text in compiled.warnings:
             warn(text)
