@@ -54,6 +54,7 @@ class Keeper:
         self._cause = ""
         self._effect = trio.CancelScope()
         self._send, self._inbox = trio.open_memory_channel[tuple[Event, str, str]](math.inf)
+        self.post(Event.START)
 
     def post(self, event: Event, cause: str = "", reason: str = "") -> None:
         """Hand an event to the task; `cause` and `reason` go into what is reported."""
@@ -63,7 +64,6 @@ class Keeper:
         """Until the workload has ended for good. Raises nothing but cancellation."""
         try:
             async with trio.open_nursery() as effects:
-                self.post(Event.START)
                 while self.state not in machine.FINAL:
                     event, cause, reason = await self._inbox.receive()
                     self._turn(effects, event, cause, reason)

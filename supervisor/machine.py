@@ -40,6 +40,7 @@ class Status(StrEnum):
     WAITING = "waiting"
     STARTING = "starting"
     RUNNING = "running"
+    EXITED = "exited"
     RESTARTING = "restarting"
     STOPPING = "stopping"
     DONE = "done"
@@ -51,13 +52,13 @@ STATUS = {
     State.IDLE: Status.WAITING,
     State.CREATING: Status.STARTING,
     State.STARTING: Status.STARTING,
-    State.EXITED_EARLY: Status.STARTING,
+    State.EXITED_EARLY: Status.EXITED,
     State.RUNNING: Status.RUNNING,
     State.ABORTING: Status.STOPPING,
     State.STOPPING: Status.STOPPING,
     State.KILLING: Status.STOPPING,
-    State.CLEANING: Status.RESTARTING,
-    State.DECIDING: Status.RESTARTING,
+    State.CLEANING: Status.EXITED,
+    State.DECIDING: Status.EXITED,
     State.BACKOFF: Status.RESTARTING,
     State.STOP_CLEANING: Status.STOPPING,
     State.DONE: Status.DONE,

@@ -31,6 +31,9 @@ class Nursery:
             self.keepers[workload.name] = Keeper(
                 workload, self._engine, self._log, self._jitter, self._limit_reached
             )
+        if self._stopping.is_set():  # asked before there was anybody to ask
+            for keeper in self.keepers.values():
+                keeper.post(Event.STOP, "request", "creched is stopping")
         async with trio.open_nursery() as nursery:
             for keeper in self.keepers.values():
                 nursery.start_soon(keeper.run)

@@ -221,8 +221,9 @@ async def test_stop_at_any_moment(autojump_clock: MockClock, at: float) -> None:
     check_events(world)
     assert world.nursery.keepers["a"].state is State.STOPPED
     whats = [what for _, _, what in world.engine.journal]
-    assert whats.count("create") <= 1
-    assert ("deleted" in whats) == ("created" in whats)
+    # At 5 s the delay is over as well: either may come first.
+    assert whats.count("create") <= (2 if at == 5 else 1)
+    assert whats.count("deleted") == whats.count("created")
 
 
 @pytest.mark.parametrize("broken", ["create_error", "start_error", "wait_error", "delete_error"])

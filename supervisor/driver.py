@@ -1,0 +1,374 @@
+"""Real containers: drives runtime.lifecycle's generators from trio.
+
+The order of things, and what is undone when, stand in runtime/lifecycle/protocol.py. Here stands
+only how each step is done without blocking: launches go to the launcher, hooks run under cancel
+scopes, ends are waited for on pidfds and cgroup events.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import trio
+
+from hooks.concurrent import run_hooks
+from hooks.errors import HookError
+from runtime.channel import pair
+from runtime.errors import CrecheError, InitError, NoSuchContainer
+from runtime.jsonio import dumps
+from runtime.lifecycle import container as lifecycle
+from runtime.lifecycle import protocol as steps
+from supervisor.container import ContainerError, Exit, Report
+from supervisor.launching import LauncherClient, Plan
+from supervisor.policy import Cause
+from supervisor.watch import Watcher, close_pidfd, process_exit, read_counters
+
+KILL_TIMEOUT = 10.0
+"""Seconds until processes that were killed and are still there count as stuck in the kernel."""
+
+
+class Log:
+    """What runtime.lifecycle wants for a log: warnings become events, the rest is not kept."""
+
+    def __init__(self, workload: str, container: str, report: Report) -> None:
+        self._workload = workload
+        self._container = container
+        self._report = report
+
+    def debug(self, text: str) -> None:
+        """Nobody asked."""
+
+    def warning(self, text: str) -> None:
+        """An event."""
+        self._report(
+            "container-warning", workload=self._workload, container=self._container, message=text
+        )
+
+    def hook_failed(self, error: HookError) -> None:
+        """A poststop hook failed, which changes nothing else."""
+        self._report(
+            "hook-failed",
+            workload=self._workload,
+            container=self._container,
+            stage=error.stage,
+            message=str(error),
+        )
+
+    def oom(self, count: int) -> None:
+        """The kernel killed something in it."""
+        self._report("oom", workload=self._workload, container=self._container, count=count)
+
+
+class DrivenContainer:
+    """One run of one workload (supervisor.container.Container)."""
+
+    def __init__(
+        self,
+        request: lifecycle.CreateRequest,
+        plan: Plan | None,
+        layout: Any,
+        launcher: LauncherClient,
+        watcher: Watcher,
+        log: Log,
+        hook_timeout: float,
+    ) -> None:
+        self.id = request.id
+        self.pid: int | None = None
+        self.started_at: float | None = None
+        self._request = request
+        self._plan = plan
+        self._layout = layout
+        self._launcher = launcher
+        self._watcher = watcher
+        self._log = log
+        self._hook_timeout = hook_timeout
+        self._held: lifecycle.Container | None = None
+        self._exit: Exit | None = None
+        self._reaping = trio.Lock()
+        self._hooks = trio.CancelScope()
+        self._hurried = False
+        self._removed = False
+
+    # --- what the supervisor calls ---------------------------------------------------------
+
+    async def create(self) -> None:
+        """See supervisor.container.Container."""
+        try:
+            plan = None if self._plan is None else self._plan.plan
+            self._held = lifecycle.Container.claim(self._request, self._layout, plan)
+            if self._plan is None:
+                self._plan = Plan(self._held.plan)
+            await self._drive(steps.create())
+        except BaseException as error:
+            self._close()
+            _translate(error)
+            raise
+
+    async def start(self) -> None:
+        """See supervisor.container.Container."""
+        try:
+            await self._drive(steps.start())
+        except BaseException as error:
+            _translate(error)
+            raise
+
+    async def wait(self) -> Exit:
+        """See supervisor.container.Container."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_memory)
+            end = await self._reap()
+            nursery.cancel_scope.cancel()
+        return end
+
+    def signal(self, number: int) -> None:
+        """See supervisor.container.Container."""
+        if self._exit is None and self._held is not None and self._held.pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._held.pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    async def kill(self) -> None:
+        """See supervisor.container.Container."""
+        try:
+            await self._kill_everything()
+        except BaseException as error:
+            _translate(error)
+            raise
+
+    async def delete(self) -> None:
+        """See supervisor.container.Container."""
+        if self._held is None or self._removed:
+            self._close()
+            return
+        try:
+            with trio.CancelScope(shield=True):
+                await self._drive(steps.destroy())
+        except BaseException as error:
+            _translate(error)
+            raise
+        self._close()
+
+    def hurry(self) -> None:
+        """See supervisor.container.Container."""
+        self._hurried = True
+        self._hooks.cancel()
+
+    # --- the driver ------------------------------------------------------------------------
+
+    async def _drive(self, protocol: steps.Steps) -> None:
+        """Perform every step; a failure goes into the protocol, which undoes what has to be.
+
+        What is done then is not to be cancelled again: only hooks can be hurried.
+        """
+        held = self._held
+        assert held is not None
+        # Somebody else may hold the lock for as long as a hook of his takes.
+        await trio.to_thread.run_sync(held.directory.lock)
+        undoing = False
+        try:
+            step = next(protocol)
+            while True:
+                try:
+                    with trio.CancelScope(shield=undoing):
+                        await self._perform(held, step)
+                except BaseException as error:  # noqa: BLE001  thrown on, into the protocol
+                    undoing = True
+                    step = protocol.throw(error)
+                else:
+                    step = protocol.send(None)
+        except StopIteration:
+            return
+        finally:
+            held.directory.unlock()
+
+    async def _perform(self, held: lifecycle.Container, step: steps.Step) -> None:
+        match step:
+            case steps.SaveState():
+                held.save(step.status)
+            case steps.Launch():
+                await self._launch(held)
+            case steps.Tell():
+                held.tell(step.kind, step.status)
+            case steps.Expect():
+                while not held.understand(await _receive(held), step.kind):
+                    pass
+            case steps.RunHooks():
+                await self._run_hooks(held, step)
+            case steps.HandOver():
+                held.hang_up()
+            case steps.ReleaseInit():
+                held.release_init()
+            case steps.AwaitExec():
+                while (received := await _receive(held)) is not None:
+                    held.understand(received, "")
+                self.started_at = trio.current_time()
+                held.program_runs()
+            case steps.Kill():
+                held.hang_up()
+                await self._kill_everything()
+            case steps.RemoveCgroup():
+                await self._remove_cgroup(held)
+            case steps.RemoveState():
+                held.directory.remove()
+                self._removed = True
+            case steps.Warn():
+                self._log.warning(step.text)
+            case _:
+                raise AssertionError(f"unknown step {step!r}")
+
+    async def _launch(self, held: lifecycle.Container) -> None:
+        """Through the launcher. The new process is a child of ours."""
+        plan = self._plan
+        assert plan is not None
+        ours, theirs = pair()
+        owned = [theirs.fileno()]
+        try:
+            owned.append(held.listen())
+            owned.append(plan.memfd())
+            sync, listener, memfd = owned
+            answer = await self._launcher.order(
+                {
+                    "type": "launch",
+                    "digest": plan.digest,
+                    "cgroup": held.planned_cgroup().paths,
+                    "cgroup_mounts": held.cgroup_mounts(),
+                    "no_pivot": False,
+                    "keyring": held.keyring(),
+                },
+                [memfd, sync, listener, *self._request.stdio],
+            )
+            held.own_cgroup(answer["cgroup"])
+            held.adopt_init(answer["pid"])
+            held.channel = ours
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            for fd in owned[1:]:
+                os.close(fd)
+        self.pid = held.state["pid"]
+        for text in answer["warnings"]:
+            self._log.warning(str(text))
+        if answer["helper"]:
+            await _reap_helper(answer["helper"])
+
+    async def _run_hooks(self, held: lifecycle.Container, step: steps.RunHooks) -> None:
+        hooks = held.hooks(step.stage)
+        if not hooks:
+            return
+        state = dumps(held.hook_state(step.status)).encode()
+        with trio.CancelScope() as self._hooks:
+            if self._hurried:
+                self._hooks.cancel()
+            errors = await run_hooks(
+                step.stage,
+                hooks,
+                state,
+                cwd=held.state["bundle"],
+                default_timeout=self._hook_timeout,
+                keep_going=step.keep_going,
+            )
+            for error in errors:
+                self._log.hook_failed(error)
+        if self._hooks.cancelled_caught:
+            self._log.warning(f"{step.stage} hooks were cut short")
+
+    async def _reap(self) -> Exit:
+        """How init ended, once: the first to ask reaps it, whoever comes later is told."""
+        async with self._reaping:
+            if self._exit is None:
+                assert self._held is not None
+                end = await process_exit(self._held.pidfd)
+                # Before anything of it is removed, or the count is gone.
+                oom_kills = self._held.cgroup().oom_kills()
+                self._exit = Exit(end.code, end.signal, end.core, oom_kills)
+            return self._exit
+
+    async def _kill_everything(self) -> None:
+        held = self._held
+        assert held is not None
+        self.signal(signal.SIGKILL)
+        cgroup = held.cgroup()
+        stuck = False
+        if cgroup.paths and cgroup.populated():
+            # Where there is no cgroup.kill this freezes first, and waits for that.
+            await trio.to_thread.run_sync(cgroup.signal_all, int(signal.SIGKILL))
+        with trio.move_on_after(KILL_TIMEOUT) as limit:
+            if held.pidfd >= 0:
+                await self._reap()
+            events = cgroup.events_files().get("cgroup.events") if cgroup.paths else None
+            if events is not None:
+                with self._watcher.following(events) as changes:
+                    while cgroup.populated():
+                        await changes.wait()
+        stuck = limit.cancelled_caught
+        if cgroup.paths and not stuck and not cgroup.kill_all(0.0):
+            stuck = not await trio.to_thread.run_sync(cgroup.kill_all, KILL_TIMEOUT)
+        if stuck:
+            raise CrecheError(f"processes of {self.id} cannot be killed (they wait in the kernel)")
+
+    async def _remove_cgroup(self, held: lifecycle.Container) -> None:
+        try:
+            if held.state["cgroup"]:
+                held.cgroup().remove(0.0)
+        except CrecheError:
+            await trio.to_thread.run_sync(held.remove_cgroup)
+        else:
+            held.remove_cgroup()
+
+    async def _watch_memory(self) -> None:
+        """Tell of OOM kills while it runs (cgroup v2; on v1 the count is read at the end)."""
+        assert self._held is not None
+        path = self._held.cgroup().events_files().get("memory.events")
+        if path is None:
+            return
+        seen = 0
+        with self._watcher.following(path) as changes:
+            while True:
+                await changes.wait()
+                count = read_counters(path).get("oom_kill", 0)
+                if count > seen:
+                    seen = count
+                    self._log.oom(count)
+
+    def _close(self) -> None:
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if held.pidfd >= 0:
+            close_pidfd(held.pidfd)
+            held.pidfd = -1
+        held.close()
+
+
+async def _receive(held: lifecycle.Container) -> tuple[dict[str, object], list[int]] | None:
+    channel = held.channel
+    assert channel is not None
+    await trio.lowlevel.wait_readable(channel.fileno())
+    return channel.receive()
+
+
+async def _reap_helper(pid: int) -> None:
+    """The process that entered other namespaces to clone from there; it is dead or about to be."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        with trio.CancelScope(shield=True):
+            await process_exit(pidfd)
+    finally:
+        close_pidfd(pidfd)
+
+
+def _translate(error: BaseException) -> None:
+    """Raise what the runtime and hooks raise as what the supervisor knows."""
+    if isinstance(error, HookError):
+        raise ContainerError(Cause.HOOK, str(error)) from error
+    if isinstance(error, NoSuchContainer):
+        raise ContainerError(Cause.SETUP, "somebody else has deleted the container") from error
+    if isinstance(error, InitError) and str(error).startswith("error running"):
+        raise ContainerError(Cause.HOOK, str(error)) from error
+    if isinstance(error, (CrecheError, OSError)):
+        raise ContainerError(Cause.SETUP, str(error)) from error

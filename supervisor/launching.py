@@ -1,0 +1,141 @@
+"""Our end of the launcher (runtime/launcher.py): starts it, sends it orders, restarts it.
+
+creched has more than one thread now and then, so it never forks; the launcher clones containers,
+as children of creched. It is put into a session of its own: Ctrl-C on a terminal is for creched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+import trio
+
+import runtime.launcher
+from runtime.channel import Channel, pair
+from runtime.errors import CrecheError, KernelError
+from runtime.jsonio import dumps
+from supervisor.watch import close_pidfd, process_exit
+
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+ANSWER_TIMEOUT = 60.0
+"""Seconds an order may take; a launch takes milliseconds, a kernel out of memory takes longer."""
+END_TIMEOUT = 5.0
+
+
+class Plan:
+    """A compiled plan as it is handed over: its text, and the digest the launcher knows it by."""
+
+    def __init__(self, plan: Any) -> None:
+        self.plan = plan
+        self._text = dumps(plan).encode("utf-8", "surrogateescape")
+        self.digest = hashlib.sha256(self._text).hexdigest()
+
+    def memfd(self) -> int:
+        """A descriptor of a sealed copy: what is read from it cannot change any more."""
+        fd = os.memfd_create("creche-plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        rest = memoryview(self._text)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+        return fd
+
+
+class LauncherClient:
+    """One launcher process, started at the first order and again after it has died."""
+
+    def __init__(self) -> None:
+        self._channel: Channel | None = None
+        self._pidfd = -1
+        self._turn = trio.Lock()
+
+    async def order(self, message: dict[str, object], fds: list[int]) -> dict[str, Any]:
+        """Send one order, wait for its answer. Raises CrecheError with what the launcher says.
+
+        Not to be cancelled half-way: the answer names a process that has to be looked after.
+        """
+        async with self._turn:
+            with trio.CancelScope(shield=True):
+                if self._channel is None:
+                    self._start()
+                assert self._channel is not None
+                received: tuple[dict[str, object], list[int]] | None = None
+                try:
+                    self._channel.send(message, fds)
+                    with trio.move_on_after(ANSWER_TIMEOUT):
+                        await trio.lowlevel.wait_readable(self._channel.fileno())
+                        received = self._channel.receive()
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+                if received is None:
+                    await self._end(kill=True)
+                    raise CrecheError("the launcher died; it is started again at the next attempt")
+        answer: dict[str, Any] = received[0] if received else {}
+        if answer["type"] == "error":
+            raise CrecheError(str(answer["text"]))
+        return answer
+
+    async def close(self) -> None:
+        """Hang up, and wait for its end."""
+        with trio.CancelScope(shield=True):
+            await self._end(kill=False)
+
+    def _start(self) -> None:
+        ours, theirs = pair()
+        try:
+            # isolated, no site, no bytecode: it seals itself and executes itself once more.
+            script = os.path.realpath(runtime.launcher.__file__)
+            argv = [sys.executable, "-I", "-S", "-B", "-X", "utf8", script]
+            pid = os.posix_spawn(
+                sys.executable,
+                argv,
+                {"PATH": os.defpath},
+                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), runtime.launcher.SOCKET_FD)],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+            )
+        except OSError as error:
+            ours.close()
+            raise KernelError("start launcher", sys.executable, error.errno or 0) from None
+        finally:
+            theirs.close()
+        self._pidfd = os.pidfd_open(pid)
+        # Containers inherit the launcher's limits, and are not to see what we raised for ourselves.
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, _LIMIT)
+        self._channel = ours
+
+    async def _end(self, kill: bool) -> None:
+        if self._channel is None:
+            return
+        trio.lowlevel.notify_closing(self._channel.fileno())
+        self._channel.close()
+        self._channel = None
+        if kill:
+            self._kill()
+        with trio.move_on_after(END_TIMEOUT) as limit:
+            await process_exit(self._pidfd)
+        if limit.cancelled_caught:
+            self._kill()
+            await process_exit(self._pidfd)
+        close_pidfd(self._pidfd)
+        self._pidfd = -1
+
+    def _kill(self) -> None:
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def raise_descriptor_limit() -> None:
+    """Each container takes a few descriptors while it is being made, and one while it runs."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_LIMIT[1], _LIMIT[1]))
