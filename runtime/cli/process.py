@@ -41,7 +41,7 @@ def from_flags(base: Process, args: list[str], flags: Values) -> Process:
     env = list(base.get("env", []))
     if flags.text("cwd"):
         process["cwd"] = flags.text("cwd")
-    if flags.text("user"):
+    if flags.given("user"):
         uid, gid = parse_user(flags.text("user"))
         user: User = {**base.get("user", {}), "uid": uid}
         if gid is not None:

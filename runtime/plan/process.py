@@ -75,7 +75,8 @@ def compile_process(process: Process, key: str = "process") -> ProcessPlan:
     args = process.get("args", [])
     if not args:
         raise ConfigError(f"{key}.args", "expected at least one argument, found none")
-    user = process["user"]
+    # Go's zero value, which engines rely on: without a user it is root.
+    user = process.get("user", {})
     rlimits = [
         (RLIMITS[limit["type"]], limit["soft"], limit["hard"])
         for limit in process.get("rlimits", [])
@@ -85,8 +86,8 @@ def compile_process(process: Process, key: str = "process") -> ProcessPlan:
         "args": list(args),
         "env": unique_env(process.get("env", [])),
         "cwd": process["cwd"],
-        "uid": user["uid"],
-        "gid": user["gid"],
+        "uid": user.get("uid", 0),
+        "gid": user.get("gid", 0),
         "groups": list(user.get("additionalGids", [])),
         "umask": user.get("umask", DEFAULT_UMASK),
         "terminal": process.get("terminal", False),
