@@ -23,6 +23,11 @@ Bundles = Callable[..., Bundle]
 IDLE = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"
 # busybox' ash as pid 1 gets no signal that it has no handler for.
 DEAF = "trap '' TERM; while :; do sleep 1000 & wait; done"
+ASKED = """
+trap 'echo asked >/tmp/asked; exit 0' {}
+touch /tmp/ready
+while :; do sleep 1000 & wait; done
+"""
 CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z")
 
 
@@ -489,16 +494,16 @@ def test_exec_process_inherits_nothing(
     creche: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
 ) -> None:
     launched(creche, container_id, bundle(sh=IDLE))
-    process = {"args": ["/bin/sh", "-c", "/bin/env; exit 5"], "cwd": "/", "env": ["A=1"]}
+    process = {"args": ["/bin/env"], "cwd": "/", "env": ["A=1"]}
     fifo = tmp_path / "process"
     os.mkfifo(fifo)
     writer = subprocess.Popen(
         ["/bin/sh", "-c", 'printf %s "$1" >"$2"', "sh", json.dumps(process), fifo]
     )
-    result = creche.run(["exec", "--process", fifo, container_id]).failed(5)
+    result = creche.run(["exec", "--process", fifo, container_id]).ok()
     writer.wait()
 
-    assert sorted(result.stdout.splitlines()) == ["A=1", "HOME=/root", "PWD=/", "SHLVL=1"]
+    assert sorted(result.stdout.splitlines()) == ["A=1", "HOME=/root"]
 
 
 def test_exec_detached_writes_the_pid(creche: Runtime, bundle: Bundles, container_id: str) -> None:
@@ -516,8 +521,7 @@ def test_exec_detached_writes_the_pid(creche: Runtime, bundle: Bundles, containe
             "-c",
             "echo x >/tmp/done; exec sleep 99",
         ]
-    ).failed
-    wait_text(pid_file, "")
+    ).ok()
     pids = creche.run(["ps", "-f", "json", container_id]).ok().json()
 
     assert int(pid_file.read_text()) in pids
@@ -538,11 +542,11 @@ def test_exec_never_takes_a_bad_user_for_root(
     [
         (
             ["nope"],
-            'exec failed: unable to start container process: exec: "nope": executable file not found',
+            'exec: "nope": executable file not found',
         ),
         (
             ["/nope"],
-            'exec failed: unable to start container process: exec: "/nope": stat /nope: no such file',
+            'exec: "/nope": stat /nope: no such file',
         ),
     ],
 )
@@ -552,16 +556,15 @@ def test_exec_of_what_is_not_there(
     launched(runtime, container_id, bundle(sh=IDLE))
     result = runtime.run(["exec", container_id, *args]).failed(255)
 
-    assert message(result.stderr).startswith(expected)
+    begin = "exec failed: unable to start container process: "
+    assert message(result.stderr).startswith(begin + expected)
 
 
 # stop -----------------------------------------------------------------------------------------
 
 
 def test_stop_asks_first(creche: Runtime, bundle: Bundles, container_id: str) -> None:
-    made = bundle(
-        sh="trap 'echo asked >/tmp/asked; exit 0' TERM; touch /tmp/ready; while :; do sleep 1000 & wait; done"
-    )
+    made = bundle(sh=ASKED.format("TERM"))
     made.patch({"root": {"readonly": False}})
     launched(creche, container_id, made)
     wait_text(made.rootfs / "tmp/ready", "")
@@ -577,7 +580,7 @@ def test_stop_uses_the_images_signal(
 ) -> None:
     made = bundle(
         {"root": {"readonly": False}},
-        sh="trap 'echo asked >/tmp/asked; exit 0' USR1; touch /tmp/ready; while :; do sleep 1000 & wait; done",
+        sh=ASKED.format("USR1"),
     )
     if way == "annotation":
         made.patch({"annotations": {"org.opencontainers.image.stopSignal": "SIGUSR1"}})
