@@ -221,12 +221,15 @@ class Container:
         self.state["start_time"] = process_start_time(pid) or 0
 
     def cgroup_mounts(self) -> list[tuple[str, str, list[str]]] | None:
-        """For a cgroup mount: (name, host directory, links) of each hierarchy; None on v2."""
+        """For a cgroup mount: (name, host directory, links) of each hierarchy; None on v2.
+
+        Asked before launch(), when the cgroups are planned but not yet ours.
+        """
         assert self.layout is not None
         if self.layout.mode == "v2":
             return None
         mounts = []
-        for name, directory in self.state["cgroup"].items():
+        for name, directory in self.state["cgroup_planned"].items():
             hierarchy = self.layout.hierarchies.get(name)
             if hierarchy is None:
                 continue
