@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.bundle import Bundle
 from tests.support.runtimes import Runtime
-from tests.support.waiting import read_until, wait_exit, wait_text
+from tests.support.waiting import DEADLINE, read_until, wait_exit, wait_text
 
 pytestmark = pytest.mark.root
 
@@ -449,6 +449,19 @@ def test_run_with_a_terminal_types_what_is_piped_in(
 
     assert result.rc == 3, result.describe()
     assert "42\r\n" in result.stdout
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_closed_standard_descriptors_are_not_taken_for_others(
+    creche: Runtime, bundle: Bundles, container_id: str, terminal: bool
+) -> None:
+    made = bundle({"process": {"terminal": terminal}}, sh="echo x; cat; exit 4")
+    words = creche.argv(["run", "-b", made, container_id])
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words], timeout=DEADLINE
+    )
+
+    assert done.returncode == 4
 
 
 # exec -----------------------------------------------------------------------------------------
