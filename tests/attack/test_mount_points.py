@@ -1,0 +1,200 @@
+"""Mount points and device nodes that an image, or a racing container, moves out of the root.
+
+CVE-2021-30465 (mounts), CVE-2024-45310 (directories made for them), CVE-2026-41579 (/dev).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.attack.lab import Lab, swapping
+from tests.support.bundle import Bundle
+from tests.support.runtimes import Runtime
+
+pytestmark = pytest.mark.root
+
+TRIES = 25  # of a race, for the runtime that has to stand it
+MOST = 150  # for a mutant, which falls for it sooner or later
+
+PROC = {"destination": "/proc", "type": "proc", "source": "proc"}
+GONE = "the host's directory is covered"
+
+
+def _tmpfs(destination: str) -> dict[str, Any]:
+    return {"destination": destination, "type": "tmpfs", "source": "tmpfs"}
+
+
+def _bind(source: object, destination: str) -> dict[str, Any]:
+    return {"destination": destination, "source": str(source), "type": "bind", "options": ["bind"]}
+
+
+def check(lab: Lab, runtime: Runtime, made: Bundle) -> str:
+    """Run a bundle that binds the host's target on /check last: is it what it was?"""
+    result = runtime.run(["run", "-b", made, lab.name()])
+    if result.rc == 0 and GONE in result.stdout:
+        return GONE
+    return lab.damage()
+
+
+def target(lab: Lab) -> None:
+    """A directory on the host that somebody might want to cover or to fill."""
+    (lab.host / "b").mkdir()
+    (lab.host / "b/there").touch()
+    lab.prepared()
+
+
+LOOK = f"test -e /check/there || echo {GONE!r}"
+
+
+# Links that stay as they are ----------------------------------------------------------------------
+
+
+def _absolute(made: Bundle, lab: Lab) -> str:
+    (made.rootfs / "a").symlink_to(lab.host)
+    return "/a"
+
+
+def _climbing(made: Bundle, lab: Lab) -> str:
+    (made.rootfs / "a").symlink_to("/".join([".."] * 40) + str(lab.host))
+    return "/a"
+
+
+def _chained(made: Bundle, lab: Lab) -> str:
+    (made.rootfs / "a").symlink_to("x/y")
+    (made.rootfs / "x").symlink_to("/z")
+    (made.rootfs / "z").mkdir()
+    (made.rootfs / "z/y").symlink_to(lab.host)
+    return "/a"
+
+
+LINKS = {"absolute": _absolute, "climbing": _climbing, "chained": _chained}
+
+
+def static_attack(lab: Lab, runtime: Runtime, kind: str) -> str:
+    """Mount on directories that exist, and on ones that are to be made, behind a link."""
+    made = lab.bundle(sh=LOOK)
+    target(lab)
+    link = LINKS[kind](made, lab)
+    mounts = [PROC, _tmpfs(f"{link}/b"), _tmpfs(f"{link}/new/deep"), _bind(lab.host / "b", "/check")]
+    return check(lab, runtime, made.patch({"mounts": mounts}))
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_links_stay_inside(lab: Lab, creche: Runtime, kind: str) -> None:
+    assert not static_attack(lab, creche, kind)
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_links_lead_out_of_a_mutant(lab: Lab, kind: str) -> None:
+    assert static_attack(lab, lab.creche("leaves-the-root"), kind)
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_runc_links(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+    peer(lambda runtime: static_attack(lab, runtime, kind))
+
+
+# /dev as a link -----------------------------------------------------------------------------------
+
+DEVS = {
+    "absolute": lambda lab: str(lab.host / "d"),
+    "climbing": lambda lab: "/".join([".."] * 40) + str(lab.host / "d"),
+    "through another": lambda lab: "var/other",
+}
+
+
+def dev_attack(lab: Lab, runtime: Runtime, kind: str) -> str:
+    """/dev is not mounted: nodes and links are made in the image's, and `ptmx` removed first."""
+    (lab.host / "d").mkdir()
+    (lab.host / "d/ptmx").write_text("precious\n")
+    lab.prepared()
+    made = lab.bundle(args=["/bin/true"])
+    (made.rootfs / "dev").rmdir()
+    (made.rootfs / "var/other").symlink_to(lab.host / "d")
+    (made.rootfs / "dev").symlink_to(DEVS[kind](lab))
+    devpts = {"destination": "/dev/pts", "type": "devpts", "source": "devpts"}
+    runtime.run(["run", "-b", made.patch({"mounts": [PROC, devpts]}), lab.name()])
+    return lab.damage()
+
+
+@pytest.mark.parametrize("kind", DEVS)
+def test_nothing_is_made_or_removed_behind_a_linked_dev(
+    lab: Lab, creche: Runtime, kind: str
+) -> None:
+    assert not dev_attack(lab, creche, kind)
+
+
+@pytest.mark.parametrize("kind", DEVS)
+def test_a_mutant_makes_devices_outside(lab: Lab, kind: str) -> None:
+    assert dev_attack(lab, lab.creche("leaves-the-root"), kind)
+
+
+@pytest.mark.parametrize("kind", DEVS)
+def test_runc_dev(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+    peer(lambda runtime: dev_attack(lab, runtime, kind))
+
+
+# Races --------------------------------------------------------------------------------------------
+
+
+def race(lab: Lab, runtime: Runtime, destination: str, tries: int) -> str:
+    """A volume whose directory `a` turns into a link to the host and back all the time."""
+    volume = lab.directory / "volume"
+    (volume / "a").mkdir(parents=True)
+    (volume / "link").symlink_to(lab.host)
+    target(lab)
+    if destination.startswith("/V/a/b"):
+        (volume / "a/b").mkdir()
+    made = lab.bundle(sh=LOOK)
+    mounts = [PROC, _bind(volume, "/V"), _tmpfs(destination), _bind(lab.host / "b", "/check")]
+    made.patch({"mounts": mounts})
+    with swapping(volume / "a", volume / "link"):
+        for _ in range(tries):
+            if evidence := check(lab, runtime, made):
+                return evidence
+            _remove_made(volume)
+    return ""
+
+
+def _remove_made(volume: Any) -> None:
+    """What a try made below the real directory goes, so that the next has to make it again."""
+    for name in ("a", "link"):
+        try:
+            fd = os.open(volume / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            for made in ("new/deep", "new"):
+                try:
+                    os.rmdir(made, dir_fd=fd)
+                except FileNotFoundError:
+                    pass
+        finally:
+            os.close(fd)
+
+
+MOUNT, MAKE = "/V/a/b", "/V/a/new/deep"
+
+
+@pytest.mark.parametrize("destination", [MOUNT, MAKE])
+def test_a_race_moves_nothing_outside(lab: Lab, creche: Runtime, destination: str) -> None:
+    assert not race(lab, creche, destination, TRIES)
+
+
+def test_a_race_moves_a_mutants_mount(lab: Lab) -> None:
+    assert race(lab, lab.creche("mounts-by-name"), MOUNT, MOST)
+
+
+def test_a_race_makes_directories_outside_a_mutant(lab: Lab) -> None:
+    assert race(lab, lab.creche("creates-by-name"), MAKE, MOST)
+
+
+@pytest.mark.parametrize("destination", [MOUNT, MAKE])
+def test_runc_race(
+    lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], destination: str
+) -> None:
+    peer(lambda runtime: race(lab, runtime, destination, TRIES))
