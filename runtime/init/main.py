@@ -84,6 +84,8 @@ class Init:
     def _set_up(self, channel: Channel, sources: dict[str, int]) -> None:
         plan = self.plan
         os.setsid()
+        # Still as the caller: the container's root may not be able to reach its own root's path.
+        place = rootfs.open_directory(plan["rootfs"])
         if self.user_namespace:
             become_root_inside()
         if plan["new"] & CLONE_NEWCGROUP:
@@ -94,7 +96,7 @@ class Init:
             _do("bring up", loopback_up, "lo")
         proc = _do("open a private procfs", procfs.open_private)
         null = devices.open_host_null()
-        root = self._make_root(channel, sources)
+        root = self._make_root(channel, place, sources)
         slave = self._make_devices(channel, root)
         channel.send({"type": "prepared"})
         state = self._expect(channel, "hooks-done").get("state")
@@ -111,11 +113,13 @@ class Init:
         os.close(root)
         self._become(channel, slave)
 
-    def _make_root(self, channel: Channel, sources: dict[str, int]) -> int:
+    def _make_root(self, channel: Channel, place: int, sources: dict[str, int]) -> int:
         plan = self.plan
         if not self.private_mounts:
-            return rootfs.enter_without_mounts(plan["rootfs"])
-        root = rootfs.prepare(plan["rootfs"], plan["propagation"], sources.pop("root", None))
+            return place
+        tree = sources.pop("root", None)
+        root = rootfs.prepare(plan["rootfs"], place, plan["propagation"], tree)
+        os.close(place)
         for op in plan["mounts"]:
             if self.launch.debug:
                 what = op["fstype"] or op["kind"]

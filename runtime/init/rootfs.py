@@ -20,10 +20,19 @@ def clone_root(path: str) -> int:
         raise KernelError("open", path, error.errno or 0, "root.path", hint) from None
 
 
-def prepare(path: str, propagation: int, tree: int | None) -> int:
+def open_directory(path: str) -> int:
+    """The root's directory, to attach its mount to, or for chroot(2) without a mount namespace."""
+    try:
+        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError("open", path, error.errno or 0, "root.path") from None
+
+
+def prepare(path: str, place: int, propagation: int, tree: int | None) -> int:
     """Cut propagation to the host, attach the root over itself; a descriptor of its mount.
 
-    tree: the detached copy, if the launching process made it (user namespaces).
+    place: what open_directory gave. tree: the detached copy, if the launching process made it
+    (user namespaces).
     """
     try:
         m.set_propagation("/", propagation)
@@ -33,20 +42,15 @@ def prepare(path: str, propagation: int, tree: int | None) -> int:
         ) from None
     if tree is None:
         tree = clone_root(path)
-    target = -1
     try:
-        target = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         if not propagation & (m.MS_SLAVE | m.MS_PRIVATE) or not propagation & m.MS_REC:
             # pivot_root(2) and a later mount event must not reach the host through the parent.
-            m.set_propagation(_mount_point(target), m.MS_PRIVATE)
-        m.attach(tree, target)
+            m.set_propagation(_mount_point(place), m.MS_PRIVATE)
+        m.attach(tree, place)
         return tree
     except OSError as error:
         os.close(tree)
         raise KernelError("bind", path, error.errno or 0, "root.path") from None
-    finally:
-        if target >= 0:
-            os.close(target)
 
 
 def pivot(root: int) -> None:
@@ -110,15 +114,6 @@ def make_readonly(path: str) -> None:
         m.mount_setattr(fd, m.MOUNT_ATTR_RDONLY)
     finally:
         os.close(fd)
-
-
-def enter_without_mounts(path: str) -> int:
-    """No mount namespace: chroot(2) only. A descriptor of the root."""
-    try:
-        root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise KernelError("open", path, error.errno or 0, "root.path") from None
-    return root
 
 
 def _is_below(root: int, point: str) -> bool:
