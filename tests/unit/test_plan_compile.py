@@ -285,12 +285,29 @@ def test_only_the_hooks_that_run_inside_are_in_the_plan() -> None:
     ("name", "value"),
     [
         ("intelRdt", {"closID": "x"}),
-        ("memoryPolicy", {"mode": "MPOL_DEFAULT"}),
         ("netDevices", {"eth0": {"name": "eth1"}}),
     ],
 )
 def test_what_is_not_done_yet_is_refused(name: str, value: dict[str, Any]) -> None:
     assert refused(spec(**{name: value})) == f"linux.{name}: not supported yet"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (None, None),
+        ({"mode": "MPOL_DEFAULT"}, (0, [])),
+        ({"mode": "MPOL_BIND", "nodes": "0,2-3"}, (2, [0, 2, 3])),
+        (
+            {"mode": "MPOL_INTERLEAVE", "nodes": "1", "flags": ["MPOL_F_STATIC_NODES"]},
+            (3 | 1 << 15, [1]),
+        ),
+    ],
+)
+def test_memory_policy(policy: dict[str, Any] | None, expected: object) -> None:
+    linux = {"memoryPolicy": policy} if policy else {}
+
+    assert compiled(spec(**linux))["memory_policy"] == expected
 
 
 def test_limits_become_writes() -> None:

@@ -28,12 +28,17 @@ RELATIME, NOATIME = m.MOUNT_ATTR_RELATIME, m.MOUNT_ATTR_NOATIME
 STRICTATIME = m.MOUNT_ATTR_STRICTATIME
 
 
-def compiled(*options: str, warnings: list[str] | None = None, **mount: Any) -> Any:
+def compiled(
+    *options: str,
+    warnings: list[str] | None = None,
+    linux: dict[str, Any] | None = None,
+    **mount: Any,
+) -> Any:
     """One entry: by default a tmpfs on /x of a bundle in /b."""
     entry = {"destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": list(options)}
     entry.update(mount)
     heard: list[str] = [] if warnings is None else warnings
-    op = compile_mount(7, entry, "/b", heard.append)  # type: ignore[arg-type]
+    op = compile_mount(7, entry, linux or {}, "/b", heard.append)  # type: ignore[arg-type]
     assert warnings is not None or not heard, heard
     return op
 
@@ -220,7 +225,7 @@ def test_a_source_that_is_not_followed() -> None:
 
 
 def test_remount_needs_neither_type_nor_source() -> None:
-    op = compile_mount(0, {"destination": "/x", "options": ["remount", "ro"]}, "/b", print)
+    op = compile_mount(0, {"destination": "/x", "options": ["remount", "ro"]}, {}, "/b", print)
 
     assert (op["kind"], op["set"]) == ("remount", m.MOUNT_ATTR_RDONLY)
 
@@ -232,7 +237,7 @@ def test_cgroup_mounts_are_a_kind_of_their_own(kind: str) -> None:
 
 def test_a_filesystem_needs_a_type() -> None:
     with pytest.raises(ConfigError) as caught:
-        compile_mount(2, {"destination": "/x"}, "/b", print)
+        compile_mount(2, {"destination": "/x"}, {}, "/b", print)
 
     assert str(caught.value) == "mounts[2].type: expected a filesystem type, found none"
 
@@ -246,17 +251,37 @@ def test_read_only_waits_where_mount_points_are_still_to_be_made() -> None:
     assert (proc["late_readonly"], proc["set"]) == (False, m.MOUNT_ATTR_RDONLY)
 
 
-@pytest.mark.parametrize("option", ["idmap", "ridmap", "tmpcopyup"])
-def test_what_is_not_done_yet_is_refused(option: str) -> None:
-    """To ignore it would be a lie about isolation, or about the content."""
-    assert str(refused(option)) == f"mounts[7].options: option '{option}' is not supported yet"
+MAP = [{"containerID": 0, "hostID": 1000, "size": 10}]
+OTHER_MAP = [{"containerID": 5, "hostID": 2000, "size": 1}]
 
 
-def test_mappings_of_a_mount_are_refused() -> None:
-    entry = [{"containerID": 0, "hostID": 1, "size": 1}]
-    error = refused("bind", type="none", source="/s", uidMappings=entry, gidMappings=entry)
+def test_a_mount_has_the_mappings_it_names() -> None:
+    op = bind(uidMappings=MAP, gidMappings=OTHER_MAP)
 
-    assert str(error) == "mounts[7]: idmapped mounts are not supported yet"
+    assert op["idmap"] == {"uid": [(0, 1000, 10)], "gid": [(5, 2000, 1)], "recursive": False}
+    assert bind("ridmap", uidMappings=MAP, gidMappings=MAP)["idmap"]["recursive"] is True
+    assert bind()["idmap"] is None
+
+
+@pytest.mark.parametrize(("option", "recursive"), [("idmap", False), ("ridmap", True)])
+def test_without_mappings_of_its_own_it_has_the_containers(option: str, recursive: bool) -> None:
+    op = bind(option, linux={"uidMappings": MAP, "gidMappings": OTHER_MAP})
+
+    assert op["idmap"] == {"uid": [(0, 1000, 10)], "gid": [(5, 2000, 1)], "recursive": recursive}
+
+
+def test_only_a_bind_mount_can_be_mapped() -> None:
+    assert str(refused("idmap", uidMappings=MAP, gidMappings=MAP)) == (
+        "mounts[7]: idmapped mounts are for bind mounts only"
+    )
+
+
+def test_a_tmpfs_can_take_over_what_it_covers_and_nothing_else_can() -> None:
+    assert compiled("tmpcopyup", "size=1k")["copy_up"] is True
+    assert compiled("tmpcopyup", "size=1k")["options"] == [("size", "1k")]
+    assert str(refused("tmpcopyup", type="ramfs")) == (
+        "mounts[7].options: tmpcopyup is for a tmpfs only"
+    )
 
 
 # Destinations -------------------------------------------------------------------------------------

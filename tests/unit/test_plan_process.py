@@ -36,6 +36,7 @@ def test_the_smallest() -> None:
         "oom_score_adj": None,
         "scheduler": None,
         "io_priority": None,
+        "affinity": ([], []),
         "apparmor": "",
         "selinux": "",
     }
@@ -58,6 +59,7 @@ def test_everything() -> None:
             "deadline": 2,
             "period": 3,
         },
+        execCPUAffinity={"initial": "0-2,5", "final": "1"},
         ioPriority={"class": "IOPRIO_CLASS_IDLE", "priority": 4},
         apparmorProfile="p",
         selinuxLabel="l",
@@ -78,8 +80,16 @@ def test_everything() -> None:
         "deadline": 2,
         "period": 3,
     }
+    assert plan["affinity"] == ([0, 1, 2, 5], [1])
     assert plan["io_priority"] == 3 << 13 | 4
     assert (plan["apparmor"], plan["selinux"]) == ("p", "l")
+
+
+def test_without_a_user_it_is_root() -> None:
+    """Go's zero value, on which engines rely."""
+    plan = compile_process({"args": ["x"], "cwd": "/"})
+
+    assert (plan["uid"], plan["gid"], plan["groups"]) == (0, 0, [])
 
 
 def test_a_umask_of_nought_is_not_the_default() -> None:
