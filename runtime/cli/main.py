@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 # Stands before the name we are called by once the interpreter is sealed (runtime/__main__.py).
 SEALED = "--sealed-as"
 
+# The commands whose processes enter a container: they run from a copy of the interpreter that
+# nothing can write (runtime/seal.py).
+ENTERING = frozenset(("create", "exec", "run"))
+
 # Each is a module of runtime.commands.
 COMMANDS = (
     "create",
     "delete",
+    "events",
     "exec",
     "features",
     "help",
@@ -35,6 +40,7 @@ COMMANDS = (
     "start",
     "state",
     "stop",
+    "update",
     "version",
 )
 
@@ -95,6 +101,7 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
         log.error(str(Unknown(name)))
         # Asking an unknown command for its help is a plain error; runc tells the two apart.
         return 1 if any(word in {"-h", "--help"} for word in rest[1:]) else 3
+    unsealed = _seal(program, words, log) if name in ENTERING else None
     command = command_of(name)
     try:
         flags, args = parse(command.flags, rest[1:], flags_first=command.flags_first)
@@ -108,15 +115,15 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
         show_help(program, command, shown + "\n\n")
         raise
     call = Call(program, options, flags, args, log)
-    return _run(command, call, words)
+    return _run(command, call, unsealed)
 
 
-def _run(command: Command, call: Call, words: Sequence[str]) -> int:
+def _run(command: Command, call: Call, problem: CrecheError | None) -> int:
     """Run a command and report what it raises in its own words and with its own status."""
     prefix = command.failure.replace("{name}", call.program)
     try:
-        if command.sealed:
-            _seal(call, words)
+        if problem is not None:
+            raise problem
         status: int = _module(command.name).run(call)
         return status
     except Unknown as error:
@@ -132,21 +139,26 @@ def _run(command: Command, call: Call, words: Sequence[str]) -> int:
     return command.status
 
 
-def _seal(call: Call, words: Sequence[str]) -> None:
-    """Go on in a sealed interpreter, as the same process; returns in there. Raises CrecheError."""
+def _seal(program: str, words: Sequence[str], log: Log) -> CrecheError | None:
+    """Go on in a sealed interpreter, as the same process; returns in there, or if it cannot be.
+
+    Before the command's modules are imported: nothing is imported twice.
+    """
     import os
 
     from runtime import seal
 
     if seal.is_sealed():
-        return
-    if SEALED in sys.argv:
-        raise CrecheError("the sealed interpreter is not sealed: /proc/self/exe says so")
-    call.log.debug("sealing the interpreter")
-    script = os.path.join(
-        os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__main__.py"
-    )
-    seal.reexecute(script, [SEALED, call.program, *words])
+        return None
+    if sys.argv[1:2] == [SEALED]:
+        return CrecheError("the sealed interpreter is not sealed: /proc/self/exe says so")
+    log.debug("sealing the interpreter")
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        seal.reexecute(f"{package}/__main__.py", [SEALED, program, *words])
+    except CrecheError as error:
+        return error
+    return None
 
 
 def _where(error: BaseException, call: Call | None = None) -> str:

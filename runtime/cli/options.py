@@ -84,8 +84,7 @@ class Command:
     args: the arguments as the help shows them; arity: fewest and most arguments (None: no limit);
     flags_first: parsing of flags ends at the first argument; about: what follows the usage line in
     the help; failure: what stands before an error message ({name} is the name we are called by);
-    status: exit status of such an error; sealed: a process of ours enters a container
-    (runtime/seal.py).
+    status: exit status of such an error.
     """
 
     __slots__ = (
@@ -96,7 +95,6 @@ class Command:
         "flags",
         "flags_first",
         "name",
-        "sealed",
         "status",
         "usage",
     )
@@ -113,7 +111,6 @@ class Command:
         about: str = "",
         failure: str = "",
         status: int = 1,
-        sealed: bool = False,
     ) -> None:
         self.name = name
         self.usage = usage
@@ -124,7 +121,6 @@ class Command:
         self.about = about
         self.failure = failure
         self.status = status
-        self.sealed = sealed
 
 
 class Values:

@@ -19,7 +19,6 @@ COMMAND = Command(
 
 {ABOUT_ID}""",
     failure="{name} create failed: ",
-    sealed=True,
 )
 
 

@@ -61,7 +61,6 @@ COMMAND = Command(
        # {name} exec mycontainer ps""",
     failure="exec failed: ",
     status=255,
-    sealed=True,
 )
 
 

@@ -25,7 +25,6 @@ COMMAND = Command(
 
 {ABOUT_ID}""",
     failure="{name} run failed: ",
-    sealed=True,
 )
 
 

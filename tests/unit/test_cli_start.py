@@ -188,6 +188,21 @@ def test_a_start_imports_nothing_expensive(tmp_path: Path, words: list[str]) -> 
     assert not found, f"{' '.join(words)} imports {' '.join(found)}"
 
 
+def test_what_a_launch_imports_is_nothing_expensive() -> None:
+    """After sealing (which needs root), so the modules are imported as the commands would."""
+    modules = "runtime.commands.run runtime.commands.create runtime.commands.exec runtime.execute"
+    modules += " runtime.foreground runtime.launch runtime.lifecycle.blocking runtime.terminal"
+    script = f"import sys\nsys.path.append({str(PACKAGE.parent)!r})\n"
+    script += "".join(f"import {name}\n" for name in modules.split())
+    script += "print(*sys.modules)"
+    done = call([sys.executable, "-I", "-S", "-B", "-c", script])
+    imported = set(done.stdout.split())
+
+    assert "runtime.init.main" in imported, done.stderr
+    found = sorted(name for name in imported if name.partition(".")[0] in EXPENSIVE)
+    assert not found, " ".join(found)
+
+
 def test_only_the_module_of_the_command_is_imported(tmp_path: Path) -> None:
     done = call([*TIMED, "--root", tmp_path, "state", "x"])
 

@@ -1,0 +1,199 @@
+"""creche update ID."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from runtime.cli.options import Command, Flag, parse_int
+from runtime.cli.sizes import parse_size
+from runtime.errors import CrecheError, KernelError, StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runtime.cli.call import Call
+    from runtime.cli.options import Values
+    from runtime.lifecycle.container import Container
+
+    Resources = dict[str, Any]
+
+LOCK = "update.lock"
+
+# Flag -> (section, key) of linux.resources.
+TEXTS = {"cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems")}
+SIGNED = {
+    "cpu-idle": ("cpu", "idle"),
+    "cpu-quota": ("cpu", "quota"),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime"),
+}
+UNSIGNED = {
+    "cpu-burst": ("cpu", "burst"),
+    "cpu-period": ("cpu", "period"),
+    "cpu-rt-period": ("cpu", "realtimePeriod"),
+    "cpu-share": ("cpu", "shares"),
+}
+SIZES = {
+    "memory": ("memory", "limit"),
+    "memory-swap": ("memory", "swap"),
+    "memory-reservation": ("memory", "reservation"),
+}
+KERNEL_MEMORY = ("kernel-memory", "kernel-memory-tcp")
+RDT = {"l3-cache-schema": "l3CacheSchema", "mem-bw-schema": "memBwSchema"}
+
+COMMAND = Command(
+    "update",
+    "change the resource limits of a container",
+    flags=(
+        Flag("resources, r", "take them from this JSON file, or - for standard input", "string"),
+        Flag("blkio-weight", "block I/O weight, 10 to 1000", "int"),
+        Flag("cpu-period", "length of a CPU period (microseconds)", "string"),
+        Flag("cpu-quota", "CPU time within a period (microseconds), -1 for no limit", "string"),
+        Flag("cpu-burst", "unused quota to be used up later (microseconds)", "string"),
+        Flag("cpu-share", "weight of the CPU time beside others (1024 is normal)", "string"),
+        Flag("cpu-rt-period", "length of a real-time period (microseconds)", "string"),
+        Flag("cpu-rt-runtime", "real-time CPU time within a period (microseconds)", "string"),
+        Flag("cpuset-cpus", "CPUs to use: 0-3,7", "string"),
+        Flag("cpuset-mems", "memory nodes to use", "string"),
+        Flag("cpu-idle", "1: run only when nothing else does", "string"),
+        Flag("memory", "memory limit: bytes, or with k, m, g; -1 for none", "string"),
+        Flag("memory-reservation", "memory to be left alone when it gets scarce", "string"),
+        Flag("memory-swap", "limit of memory and swap together; -1 for none", "string"),
+        Flag("pids-limit", "most processes and threads, -1 for no limit", "int"),
+        Flag("l3-cache-schema", "Intel RDT: the L3 cache schema", "string"),
+        Flag("mem-bw-schema", "Intel RDT: the memory bandwidth schema", "string"),
+        *(Flag(name, "obsolete, ignored", "string", hidden=True) for name in KERNEL_MEMORY),
+    ),
+    about="""\
+   Only what is given changes; if one value is refused, none does. The file has the form
+   of the configuration's linux.resources, with keys in any case; the other options are
+   then ignored. Its devices are left as they are.
+
+       # {name} update --memory 64M --memory-swap 64M mycontainer
+       # echo '{{"pids": {{"limit": 20}}}}' | {name} update -r - mycontainer""",
+)
+
+
+def run(call: Call) -> int:
+    """Change the limits and the saved configuration."""
+    from runtime.lifecycle.blocking import open_container
+
+    container = open_container(call.root, call.id, call.log)
+    wanted = wanted_resources(call)
+    lock = _lock(container)
+    try:
+        container.state = container.directory.load()
+        status = container.status()
+        if status == "stopped":
+            raise StateError("container not running")
+        if status == "creating":
+            raise StateError("cannot update a container that is still being created")
+        schemas = {key: call.flags.text(flag) for flag, key in RDT.items()}
+        revise(call, container, wanted)
+        if any(schemas.values()):
+            revise_rdt(container, schemas)
+        container.directory.save(container.state)
+    finally:
+        os.close(lock)
+    return 0
+
+
+def _lock(container: Container) -> int:
+    """One update at a time. Not the container's own lock: a poststart hook may call us, and then
+    whoever started the container holds that one and waits for the hook.
+    """
+    path = f"{container.directory.path}/{LOCK}"
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise KernelError("open", path, error.errno or 0) from None
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def revise(call: Call, container: Container, wanted: Resources) -> None:
+    """Write the new limits, all or none, and note them in the container's state."""
+    from runtime.cgroups import compile_resources, discover
+    from runtime.cgroups.revise import to_save, to_write
+    from runtime.cgroups.undo import restore, snapshot
+
+    linux: dict[str, Any] = container.state["config"].setdefault("linux", {})  # type: ignore[assignment]
+    saved: Resources = linux.get("resources", {})
+    if wanted.get("devices"):
+        call.log.debug("update: the rules for devices are left as they are")
+    resources = to_write(saved, wanted)
+    writes = compile_resources(resources, discover(), call.log.warning, "resources")
+    cgroup = container.cgroup()
+    before = snapshot(cgroup.paths, writes)
+    try:
+        cgroup.apply(writes)
+    except BaseException:
+        restore(cgroup.paths, before)
+        raise
+    linux["resources"] = to_save(saved, wanted)
+
+
+def revise_rdt(container: Container, schemas: dict[str, str]) -> None:
+    """The Intel RDT schemas; noted in the container's state as well."""
+    from runtime.cgroups import rdt
+
+    linux: dict[str, Any] = container.state["config"].get("linux", {})  # type: ignore[assignment]
+    configured = linux.get("intelRdt")
+    rdt.update(schemas, configured, container.directory.id, rdt.mountpoint())
+    configured.update({key: value for key, value in schemas.items() if value})
+
+
+def wanted_resources(call: Call) -> Resources:
+    """From the file, or else from the flags. Raises CrecheError, ConfigError."""
+    from runtime.cli.launching import read_file
+    from runtime.spec import parse_resources, read_limited
+
+    path = call.flags.text("resources")
+    if not path:
+        if any(call.flags.text(name) for name in KERNEL_MEMORY):
+            call.log.warning("Kernel memory settings are ignored and will be removed")
+        return from_flags(call.flags)
+    data = read_limited(0, "standard input") if path == "-" else read_file(path)
+    return dict(parse_resources(data))
+
+
+def from_flags(flags: Values) -> Resources:
+    """Sections with what was given; an empty text counts as not given, as with runc."""
+    resources: Resources = {}
+
+    def put(place: tuple[str, str], value: int | str) -> None:
+        resources.setdefault(place[0], {})[place[1]] = value
+
+    for name, place in TEXTS.items():
+        if flags.text(name):
+            put(place, flags.text(name))
+    for name, place in (SIGNED | UNSIGNED).items():
+        if flags.text(name):
+            put(place, _number(name, flags.text(name), signed=name in SIGNED))
+    for name, place in SIZES.items():
+        if flags.text(name):
+            put(place, _size(name, flags.text(name)))
+    if flags.number("blkio-weight"):
+        put(("blockIO", "weight"), flags.number("blkio-weight"))
+    if flags.given("pids-limit"):
+        put(("pids", "limit"), flags.number("pids-limit"))
+    return resources
+
+
+def _number(name: str, text: str, *, signed: bool) -> int:
+    number = parse_int(text)
+    if number is None or (number < 0 and not signed):
+        what = "an integer" if signed else "an integer that is not negative"
+        raise CrecheError(f"invalid value for {name}: expected {what}, found {text!r}")
+    return number
+
+
+def _size(name: str, text: str) -> int:
+    if text == "-1":
+        return -1
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise CrecheError(f"invalid value for {name}: {error}") from None
