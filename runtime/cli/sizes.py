@@ -20,11 +20,10 @@ def parse_size(text: str) -> int:
     if suffix and suffix != "b":
         if suffix[0] not in _POWERS or suffix[1:] not in ("", "b", "ib"):
             raise ValueError(f"invalid suffix: '{suffix}'")
-        scale = 1024 ** (_POWERS.index(suffix[0]) + 1)
+        scale = 1 << 10 * (_POWERS.index(suffix[0]) + 1)
     whole, _point, fraction = number.partition(".")
     # In whole numbers: a float would be off above 2**53.
-    tenths = 10 ** len(fraction)
-    size = int((whole + fraction) or "0") * scale // tenths
+    size = int(whole + fraction) * scale // int("1" + "0" * len(fraction))
     if size >= 1 << 63:
         raise ValueError(f"invalid size: '{text}' is too large")
     return size

@@ -71,7 +71,7 @@ COMMAND = Command(
    then ignored. Its devices are left as they are.
 
        # {name} update --memory 64M --memory-swap 64M mycontainer
-       # echo '{{"pids": {{"limit": 20}}}}' | {name} update -r - mycontainer""",
+       # echo '{"pids": {"limit": 20}}' | {name} update -r - mycontainer""",
 )
 
 
@@ -90,10 +90,12 @@ def run(call: Call) -> int:
         if status == "creating":
             raise StateError("cannot update a container that is still being created")
         schemas = {key: call.flags.text(flag) for flag, key in RDT.items()}
+        top = check_rdt(container, schemas)
         revise(call, container, wanted)
-        if any(schemas.values()):
-            revise_rdt(container, schemas)
         container.directory.save(container.state)
+        if top:
+            write_rdt(container, schemas, top)
+            container.directory.save(container.state)
     finally:
         os.close(lock)
     return 0
@@ -135,13 +137,24 @@ def revise(call: Call, container: Container, wanted: Resources) -> None:
     linux["resources"] = to_save(saved, wanted)
 
 
-def revise_rdt(container: Container, schemas: dict[str, str]) -> None:
-    """The Intel RDT schemas; noted in the container's state as well."""
+def check_rdt(container: Container, schemas: dict[str, str]) -> str:
+    """Where resctrl is mounted, or "" if no schema is given. Raises CrecheError if it must fail."""
+    from runtime.cgroups import rdt
+
+    if not any(schemas.values()):
+        return ""
+    top = rdt.mountpoint()
+    rdt.check(schemas, container.state["config"].get("linux", {}).get("intelRdt"), top)
+    return top
+
+
+def write_rdt(container: Container, schemas: dict[str, str], top: str) -> None:
+    """Write the Intel RDT schemas, and note them in the container's state."""
     from runtime.cgroups import rdt
 
     linux: dict[str, Any] = container.state["config"].get("linux", {})  # type: ignore[assignment]
-    configured = linux.get("intelRdt")
-    rdt.update(schemas, configured, container.directory.id, rdt.mountpoint())
+    configured = linux["intelRdt"]
+    rdt.write(schemas, configured.get("closID") or container.directory.id, top)
     configured.update({key: value for key, value in schemas.items() if value})
 
 
