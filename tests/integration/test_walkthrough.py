@@ -458,7 +458,7 @@ def test_a_network_made_by_hand(runtime: Runtime, unpacked: Path, network: HandM
         entry["path"] = str(network.path)
 
     edit(unpacked, join)
-    before = ip("netns", "exec", network.name, "ip", "addr")
+    before = ip("netns", "exec", network.name, "ip", "-4", "addr")
 
     with running_in_foreground(runtime, unpacked) as process:
         pid = runtime.pid(NAME)
@@ -472,5 +472,5 @@ def test_a_network_made_by_hand(runtime: Runtime, unpacked: Path, network: HandM
         assert process.wait(DEADLINE) == 0
 
     # The namespace was somebody else's: it is as it was.
-    assert ip("netns", "exec", network.name, "ip", "addr") == before
+    assert ip("netns", "exec", network.name, "ip", "-4", "addr") == before
     assert ping(network.container)
