@@ -1,0 +1,1 @@
+"""Tests in a machine of their own, booted with systemd: `./dev system`."""

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Runs in the machine: machine.sh PART... with the pytest arguments of each part in PART.args, one a
+# line. Each part is a service with control groups of its own to do with as it likes.
+set -u
+
+home=/opt/creche
+mkdir -p "$home"
+mount --bind /share/creche "$home"
+cd "$home" || exit 1
+
+# shellcheck source=/dev/null
+printf 'system: %s, %s, Linux %s, Python %s, cgroup %s with %s\n' \
+	"$(. /etc/os-release && echo "$PRETTY_NAME")" "$(systemctl --version | head -n 1)" \
+	"$(uname -r)" "$(python3 -c 'import platform; print(platform.python_version())')" \
+	"$(stat -fc %T /sys/fs/cgroup)" "$(cat /sys/fs/cgroup/cgroup.controllers)" >&2
+
+worst=0
+for part in "$@"; do
+	set --
+	while IFS= read -r word; do
+		set -- "$@" "$word"
+	done <"/share/run/$part.args"
+	# The runner's own OOM score and limits are not what a service has.
+	systemd-run --quiet --wait --pipe --collect --unit="creche-tests-$part" \
+		-p Delegate=yes -p TasksMax=infinity -p OOMPolicy=continue \
+		-p WorkingDirectory="$home" -p TimeoutStopSec=30s \
+		-E PATH="$PATH" -E HOME=/root -E CRECHE_TEST_SLOWNESS="$CRECHE_TEST_SLOWNESS" \
+		-E CRECHE_TEST_MACHINE=1 \
+		tests/system/delegated.sh .venv/bin/python -B -m pytest "$@" \
+		-p no:cacheprovider --junitxml="$OUT/$part.xml"
+	status=$?
+	[ "$status" -le "$worst" ] || worst=$status
+done
+exit "$worst"
