@@ -99,10 +99,15 @@ class Session:
 
     def _enter_cgroups(self) -> None:
         own = cgroup_of()
-        for hierarchy, top in cgroup_mounts().items():
+        mounted = cgroup_mounts()
+        for hierarchy, top in mounted.items():
             if hierarchy not in own:
                 continue
-            parent = top / own[hierarchy].lstrip("/")
+            came_from = parent = top / own[hierarchy].lstrip("/")
+            if list(mounted) == [""] and parent != top:
+                # Version 2 alone: our own group has us in it, so it cannot hand controllers on.
+                # Runtimes put their containers beside their caller for the same reason.
+                parent = parent.parent
             _sweep(parent)
             directory = parent / self.name
             try:
@@ -120,12 +125,12 @@ class Session:
                 _remove_tree(directory)
                 continue
             self.cgroups[hierarchy] = directory
-            self._came_from[hierarchy] = parent
+            self._came_from[hierarchy] = came_from
 
     def leave(self) -> None:
         """Move back to where pytest came from and remove the session's control groups."""
-        for hierarchy, parent in self._came_from.items():
-            (parent / "cgroup.procs").write_text(str(os.getpid()))
+        for hierarchy, came_from in self._came_from.items():
+            (came_from / "cgroup.procs").write_text(str(os.getpid()))
             _remove_tree(self.cgroups[hierarchy])
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from tests.support.isolation import Session, kill_and_reap
 from tests.support.mountinfo import cgroup_mounts, mounts
 from tests.support.reaper import exits
-from tests.support.waiting import wait_pidfd
+from tests.support.waiting import SLOWNESS, wait_pidfd
 
-_GRACE = 5.0  # seconds within which a process that is dying has to be gone
+_GRACE = 5.0 * SLOWNESS  # seconds within which a process that is dying has to be gone
 
 
 def children() -> set[int]:
