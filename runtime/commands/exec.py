@@ -72,8 +72,6 @@ def run(call: Call) -> int:
     from runtime.plan.process import compile_process
 
     flags = call.flags
-    if flags.many("cgroup"):
-        raise CrecheError("not yet supported: --cgroup")
     container = blocking.open_container(call.root, call.id, call.log)
     process = wanted_process(call, container.state["bundle"])
     detach = flags.on("detach")
@@ -85,6 +83,7 @@ def run(call: Call) -> int:
         compile_process(process),
         stdio(preserved_fds(call)),
         ignore_paused=flags.on("ignore-paused"),
+        cgroups=flags.many("cgroup"),
     )
     signals = None if detach else Signals()
     executed = execute(order)
