@@ -7,10 +7,13 @@ traced from within while it still is the runtime (CVE-2016-9962, CVE-2019-5736).
 
 from __future__ import annotations
 
+import errno
 import os
 
 import runtime.linux.namespaces as ns
 import runtime.linux.process as p
+from runtime.cgroups import Cgroup
+from runtime.cgroups.within import open_cgroup_of_init, sub_cgroups
 from runtime.channel import Channel, close_all, pair
 from runtime.errors import CrecheError, InitError, KernelError, StateError
 from runtime.init import console, program
@@ -24,14 +27,21 @@ from runtime.state import open_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtime.lifecycle.container import Container
     from runtime.plan.types import ProcessPlan
 
 
 class Execution:
-    """An order for exec. stdio: descriptors for 0, 1, 2 and on; keyring: whether to join one."""
+    """An order for exec. stdio: descriptors for 0, 1, 2 and on; keyring: whether to join one.
 
-    __slots__ = ("container", "filter", "ignore_paused", "keyring", "plan", "stdio")
+    cgroups: as given to --cgroup.
+    """
+
+    __slots__ = (
+        "cgroups", "container", "filter", "ignore_paused", "keyring", "plan", "stdio",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,7 +51,9 @@ class Execution:
         *,
         ignore_paused: bool = False,
         keyring: bool = True,
+        cgroups: Sequence[str] = (),
     ) -> None:
+        self.cgroups = cgroups
         self.container = container
         self.plan = plan
         self.stdio = stdio
@@ -134,15 +146,17 @@ def _clone_inside(order: Execution, init: int, sync: Channel) -> int:
     """A helper joins the cgroups and namespaces and clones; the pid of the new process."""
     container = order.container
     cgroup = container.cgroup()
+    if order.cgroups:
+        cgroup = Cgroup(sub_cgroups(cgroup.paths, order.cgroups))
     flags = _namespaces(container)
     root = -1
     join_fds: list[int] = []
-    unified = None
+    unified: list[int] = []
     try:
         if not flags & ns.CLONE_NEWNS:
             root = _open_root(container.state["pid"])
         join_fds = cgroup.self_join_fds()
-        unified = cgroup.unified_fd()
+        unified = _unified_fds(cgroup, 0 if order.cgroups else container.state["pid"])
         reader, writer = os.pipe2(os.O_CLOEXEC)
         helper = ns.clone3(0)
         if helper == 0:
@@ -155,10 +169,28 @@ def _clone_inside(order: Execution, init: int, sync: Channel) -> int:
             os.waitpid(helper, 0)
     finally:
         close_all(join_fds)
-        close_all([fd for fd in (root, unified) if fd is not None and fd >= 0])
+        close_all([fd for fd in (root, *unified) if fd >= 0])
     if word != "pid":
         raise CrecheError(rest or "the process that enters the container died")
     return int(rest)
+
+
+def _unified_fds(cgroup: Cgroup, init: int) -> list[int]:
+    """The version 2 cgroup to clone into, and the one init has moved to (init 0: do not look)."""
+    first = cgroup.unified_fd()
+    second = open_cgroup_of_init(cgroup.paths, init) if init else None
+    return [fd for fd in (first, second) if fd is not None]
+
+
+def _clone_into(unified: list[int]) -> int:
+    """Clone as a child of our parent, into the first of the cgroups that takes processes."""
+    for fd in unified[:-1]:
+        try:
+            return ns.clone3(ns.CLONE_PARENT, fd)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+    return ns.clone3(ns.CLONE_PARENT, unified[-1] if unified else None)
 
 
 def _open_root(pid: int) -> int:
@@ -175,7 +207,7 @@ def _help(
     flags: int,
     root: int,
     join_fds: list[int],
-    unified: int | None,
+    unified: list[int],
     sync: Channel,
     writer: int,
 ) -> None:
@@ -194,7 +226,7 @@ def _help(
         if root >= 0:
             os.fchdir(root)
             os.chroot(".")
-        pid = ns.clone3(ns.CLONE_PARENT, unified)
+        pid = _clone_into(unified)
         if pid == 0:
             os.close(writer)
             _run(order, sync, flags)
