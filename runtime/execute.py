@@ -12,6 +12,7 @@ import os
 
 import runtime.linux.namespaces as ns
 import runtime.linux.process as p
+from runtime import lsm
 from runtime.cgroups import Cgroup
 from runtime.cgroups.within import open_cgroup_of_init, sub_cgroups
 from runtime.channel import Channel, close_all, pair
@@ -19,6 +20,7 @@ from runtime.errors import CrecheError, InitError, KernelError, StateError
 from runtime.init import console, program
 from runtime.init.become import become, become_root_inside, join_keyring, report, turn_into
 from runtime.init.descriptors import place
+from runtime.init.procfs import open_private
 from runtime.init.seal import close_import_system
 from runtime.launch import raise_limits
 from runtime.lifecycle.container import init_error
@@ -40,7 +42,7 @@ class Execution:
     """
 
     __slots__ = (
-        "cgroups", "container", "filter", "ignore_paused", "keyring", "plan", "stdio",
+        "cgroups", "container", "filter", "ignore_paused", "keyring", "labels", "plan", "stdio",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +62,7 @@ class Execution:
         self.ignore_paused = ignore_paused
         self.keyring = keyring
         self.filter: Prepared | None = None
+        self.labels = lsm.usable(plan, "", container.log.warning)
 
 
 class Executed:
@@ -258,6 +261,10 @@ def _run(order: Execution, sync: Channel, flags: int) -> None:
             def warn(text: str) -> None:
                 channel.send({"type": "warning", "text": text})
 
+            if order.labels.apparmor or order.labels.selinux:
+                proc = open_private()
+                lsm.apply(order.labels, proc)
+                os.close(proc)
             filtered = order.filter is not None
             path, env = become(plan, slave, filtered, warn)
             turn_into(plan, path, env, order.filter)

@@ -11,7 +11,7 @@ import os
 import runtime.linux.mounts as m
 import runtime.linux.namespaces as ns
 import runtime.linux.process as p
-from runtime import idmap
+from runtime import idmap, lsm
 from runtime.cgroups import Cgroup
 from runtime.channel import close_all
 from runtime.errors import ConfigError, CrecheError, KernelError
@@ -42,8 +42,8 @@ class Launch:
     """
 
     __slots__ = (
-        "cgroup_mounts", "debug", "filter", "join_fds", "keyring", "listener", "no_pivot", "plan",
-        "sources", "stdio", "sync",
+        "cgroup_mounts", "debug", "filter", "join_fds", "keyring", "labels", "listener",
+        "no_pivot", "plan", "sources", "stdio", "sync",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +67,7 @@ class Launch:
         self.keyring = keyring
         self.debug = debug
         self.filter: Prepared | None = None
+        self.labels = lsm.Labels()
         self.sources: dict[str, int] = {}
         self.join_fds: list[int] = []
 
@@ -92,6 +93,7 @@ def launch(
     plan = launch_.plan
     joins: list[tuple[str, int, str]] = []
     unified: int | None = None
+    launch_.labels = lsm.usable(plan["process"], plan["mount_label"], warn)
     if plan["seccomp"] and launch_.filter is None:
         compiled = compile_filter(plan["seccomp"])
         for text in compiled.warnings:
@@ -100,11 +102,19 @@ def launch(
     try:
         joins = _open_namespaces(plan)
         user = plan["new"] & ns.CLONE_NEWUSER or any(kind == "user" for kind, _, _ in joins)
-        # The root of a user namespace may not be able to reach these paths itself.
-        launch_.sources = _open_sources(plan, everything=bool(user))
+        # The root of a user namespace may not be able to reach these paths itself. Without
+        # privilege it is the other way round: only inside may mounts be cloned at all.
+        launch_.sources = _open_sources(plan, everything=bool(user) and os.geteuid() == 0)
         for text in cgroup.create(plan["cgroup_writes"], plan["cgroup_devices"]):
             warn(text)
         try:
+            if launch_.cgroup_mounts is not None:
+                # Only those that could be made: without privilege there may be none.
+                made = cgroup.paths.values()
+                launch_.cgroup_mounts = [
+                    entry for entry in launch_.cgroup_mounts if entry[1] in made
+                ]
+            _delegate(launch_, cgroup)
             launch_.join_fds = cgroup.self_join_fds()
             unified = cgroup.unified_fd()
             _hide(0)
@@ -133,17 +143,29 @@ def launch(
 
 def prepare_child(pid: int, plan: LaunchPlan) -> None:
     """What only the outside may do for a new process: id maps, OOM score, higher limits."""
-    for name in ("uid_map", "gid_map"):
-        entries = plan["uid_map"] if name == "uid_map" else plan["gid_map"]
+    for name, entries in (("uid_map", plan["uid_map"]), ("gid_map", plan["gid_map"])):
         if entries:
-            key = "linux.uidMappings" if name == "uid_map" else "linux.gidMappings"
-            if name == "gid_map" and os.geteuid() != 0:
-                # user_namespaces(7): without privilege only if setgroups(2) is given up.
-                _write_proc(f"/proc/{pid}/setgroups", "deny", key)
-            text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in entries)
-            _write_proc(f"/proc/{pid}/{name}", text, key)
+            idmap.write_map(pid, name, entries)
     if plan["process"] is not None:
         raise_limits(pid, plan["process"])
+
+
+def _delegate(launch_: Launch, cgroup: Cgroup) -> None:
+    """Hand the cgroup to the container's root, if it is to manage it.
+
+    Source: config-linux.md#cgroup-ownership.
+    Only version 2 is safe to delegate, and only if the container has a namespace that makes the
+    cgroup its root, and a writable mount of it.
+    """
+    plan = launch_.plan
+    writable = any(
+        op["kind"] == "cgroup" and not op["set"] & m.MOUNT_ATTR_RDONLY for op in plan["mounts"]
+    )
+    if launch_.cgroup_mounts is not None or not plan["new"] & ns.CLONE_NEWCGROUP or not writable:
+        return
+    uid, gid = idmap.outside(plan["uid_map"], 0), idmap.outside(plan["gid_map"], 0)
+    if uid is not None and gid is not None:
+        cgroup.delegate(uid, gid)
 
 
 def raise_limits(pid: int, process: ProcessPlan) -> None:

@@ -41,6 +41,7 @@ def make_all(paths: dict[str, str], made: list[str], warnings: list[str]) -> Non
 
     made: gets what was made, in order, also when it fails. Raises KernelError.
     """
+    refused = []
     for name, directory in list(paths.items()):
         try:
             tree.make(directory, made)
@@ -51,7 +52,11 @@ def make_all(paths: dict[str, str], made: list[str], warnings: list[str]) -> Non
                 raise KernelError("make cgroup", directory, error.errno or 0) from None
             del paths[name]
             reason = os.strerror(error.errno).lower()
-            warnings.append(f"no {name} cgroup for the container: {directory}: {reason}")
+            refused.append(f"{name} ({directory}: {reason})")
+    if refused and not paths:
+        warnings.append("no cgroups for the container (permission denied): it cannot be paused")
+    elif refused:
+        warnings.append("no cgroup for the container in: " + ", ".join(refused))
 
 
 def enable_controllers(paths: dict[str, str], writes: Sequence[Write]) -> None:

@@ -7,6 +7,7 @@ import os
 
 import runtime.linux.process as p
 from hooks.blocking import run_hooks
+from runtime import lsm
 from runtime.channel import Channel
 from runtime.errors import CrecheError, InitError, KernelError
 from runtime.init import console, credentials, devices, masks, mounts, procfs, program, rootfs
@@ -84,6 +85,7 @@ class Init:
     def _set_up(self, channel: Channel, sources: dict[str, int]) -> None:
         plan = self.plan
         os.setsid()
+        os.umask(0o022)  # the caller's must not decide who can use the mount points we make
         # Still as the caller: the container's root may not be able to reach its own root's path.
         place = rootfs.open_directory(plan["rootfs"])
         if self.user_namespace:
@@ -105,6 +107,7 @@ class Init:
             "createContainer", plan["create_container_hooks"], _state_for_hook(state), isolate=False
         )
         self._identity(proc)
+        lsm.apply(self.launch.labels, proc)
         masks.make_readonly(root, plan["readonly"])
         masks.mask(root, plan["masked"], null)
         os.close(null)
@@ -124,6 +127,8 @@ class Init:
             if self.launch.debug:
                 what = op["fstype"] or op["kind"]
                 channel.send({"type": "debug", "text": f"mount {what} on {op['destination']}"})
+            if self.launch.labels.mount and op["kind"] == "filesystem":
+                op = {**op, "options": [*op["options"], ("context", self.launch.labels.mount)]}
             kept = mounts.perform(root, op, sources.get(op["key"]), self.launch.cgroup_mounts)
             if kept is not None:
                 self.late.append(kept)

@@ -34,18 +34,27 @@ def prepare(path: str, place: int, propagation: int, tree: int | None) -> int:
     place: what open_directory gave. tree: the detached copy, if the launching process made it
     (user namespaces).
     """
+    if propagation & m.MS_UNBINDABLE:
+        # The root has to be bound once more; set_final_propagation() has the last word.
+        propagation = m.MS_PRIVATE | propagation & m.MS_REC
     try:
         m.set_propagation("/", propagation)
     except OSError as error:
         raise KernelError(
             "set propagation of", "/", error.errno or 0, "linux.rootfsPropagation"
         ) from None
+    try:
+        if not propagation & (m.MS_SLAVE | m.MS_PRIVATE) or not propagation & m.MS_REC:
+            # pivot_root(2) refuses a shared parent. The copy is made afterwards, or it would be
+            # the host's peer: what the container mounts would appear on the host.
+            point, shared = _mount_point(place)
+            if shared:
+                m.set_propagation(point, m.MS_PRIVATE)
+    except OSError as error:
+        raise KernelError("make private", path, error.errno or 0, "root.path") from None
     if tree is None:
         tree = clone_root(path)
     try:
-        if not propagation & (m.MS_SLAVE | m.MS_PRIVATE) or not propagation & m.MS_REC:
-            # pivot_root(2) and a later mount event must not reach the host through the parent.
-            m.set_propagation(_mount_point(place), m.MS_PRIVATE)
         m.attach(tree, place)
         return tree
     except OSError as error:
@@ -137,14 +146,18 @@ def _read(path: str) -> str:
     return os.fsdecode(b"".join(chunks))
 
 
-def _mount_point(fd: int) -> str:
-    """Where the mount that an open file is on is attached: proc_pid_fdinfo(5), mnt_id."""
+def _mount_point(fd: int) -> tuple[str, bool]:
+    """Where the mount that an open file is on is attached, and whether it is shared.
+
+    proc_pid_fdinfo(5), mnt_id; proc_pid_mountinfo(5).
+    """
     lines = _read(f"/proc/self/fdinfo/{fd}").splitlines()
     identity = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
     for line in _mountinfo():
         fields = line.split(" ")
         if fields[0] == identity:
-            return _unescape(fields[4])
+            tags = fields[6 : fields.index("-")]
+            return _unescape(fields[4]), any(tag.startswith("shared:") for tag in tags)
     raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 

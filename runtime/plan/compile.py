@@ -94,6 +94,7 @@ def compile_plan(
         "personality": PERSONALITIES[personality["domain"]] if personality else None,
         "memory_policy": compile_memory_policy(linux.get("memoryPolicy")),
         "loopback": bool(new & FLAGS["network"]),
+        "mount_label": linux.get("mountLabel", ""),
         "seccomp": dict(seccomp) if seccomp else None,
         "process": compile_process(process) if process else None,
         "create_container_hooks": list(hooks.get("createContainer", [])),

@@ -122,6 +122,7 @@ class LaunchPlan(TypedDict):
     personality: int | None
     memory_policy: tuple[int, list[int]] | None
     loopback: bool
+    mount_label: str
     seccomp: dict[str, object] | None
     process: ProcessPlan | None
     create_container_hooks: list[Hook]
