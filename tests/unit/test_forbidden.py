@@ -101,7 +101,7 @@ RULES = [
     ),
     Rule(
         "preexec_fn",
-        (*OURS, "tests"),
+        OURS,
         "runs Python between fork and exec, where a lock of another thread may be held",
         keyword("preexec_fn"),
     ),

@@ -45,7 +45,7 @@ TOO_DEAR = {
 }  # fmt: skip
 
 LONGEST_FILE = 450  # lines
-LONGEST_TEST = 700
+LONGEST_TEST = 800
 MEDIAN_FILE = 200
 LONGER_FILES = {  # path -> why it may be longer
     "tests/unit/spec/malformed.py": "a table of malformed configurations and their messages",
