@@ -21,6 +21,7 @@ from runtime.lifecycle.container import CreateRequest
 from runtime.plan.compile import compile_plan
 from runtime.state import make_root
 from supervisor.container import Report
+from supervisor.delegation import settle
 from supervisor.driver import DrivenContainer, Log
 from supervisor.launching import LauncherClient, Plan, raise_descriptor_limit
 from supervisor.watch import Watcher
@@ -38,12 +39,14 @@ class Engine:
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self.own = f"{self.root}/.creched"
+        self._mark = f"{self.own}/made-root"
         self.scratch = f"{self.own}/rootfs"
         self._made_root = not os.path.isdir(self.root)
         self._launcher = LauncherClient()
         self._watcher = Watcher()
         self._stack = AsyncExitStack()
         self._layout = discover()
+        self._delegated: str | None = None
         self._plans: dict[str, Plan] = {}
         self._lock = -1
         self._stdin = -1
@@ -52,6 +55,9 @@ class Engine:
         raise_descriptor_limit()
         make_root(self.root)
         make_root(self.own)
+        if self._made_root:
+            # Should we be killed, the next one still knows that the directory may go.
+            os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._lock = os.open(f"{self.own}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,6 +66,7 @@ class Engine:
             raise CrecheError(
                 f"another creched uses {self.root} (choose another with --root)"
             ) from None
+        self._delegated = settle(self._layout)
         self._stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         await self._stack.enter_async_context(self._watcher)
         return self
@@ -75,11 +82,12 @@ class Engine:
         rootfs.remove(self.scratch)
         for base in resolve_paths(self._cgroup(), "unused", self._layout).values():
             _remove_directory(base)
+        made_root = _remove_file(self._mark)
         os.unlink(f"{self.own}/lock")
         os.close(self._lock)
         os.close(self._stdin)
         _remove_directory(self.own)
-        if self._made_root:
+        if made_root:
             _remove_directory(self.root)
 
     def prepare(self, workloads: Iterable[Workload], report: Report) -> None:
@@ -99,6 +107,9 @@ class Engine:
         spec: Any = dict(workload.config)
         spec["annotations"] = {**spec.get("annotations", {}), ANNOTATION: workload.directory}
         spec["linux"] = {"cgroupsPath": f"{self._cgroup()}/{name}", **spec.get("linux", {})}
+        if "process" in spec:
+            # Not what creched's unit has set to protect creched: every child inherits that.
+            spec["process"] = {"oomScoreAdj": 0, **spec["process"]}
         # What the container writes goes where our messages go; events have standard output alone.
         request = CreateRequest(
             self.root, name, workload.directory, spec, log, stdio=[self._stdin, 2, 2]
@@ -121,6 +132,8 @@ class Engine:
 
     def _cgroup(self) -> str:
         """The cgroup all containers' cgroups are in. Two creched have two roots, hence two."""
+        if self._delegated:
+            return self._delegated
         if self.root == DEFAULT_ROOT:
             return "/creched"
         return f"/creched-{hashlib.sha256(self.root.encode()).hexdigest()[:12]}"
@@ -138,6 +151,15 @@ class Engine:
             return
         except (CrecheError, OSError) as error:
             log.warning(f"left by an earlier creched, cannot be removed: {error}")
+
+
+def _remove_file(path: str) -> bool:
+    """Whether it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _remove_directory(path: str) -> None:

@@ -95,7 +95,12 @@ class LauncherClient:
                 sys.executable,
                 argv,
                 {"PATH": os.defpath},
-                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), runtime.launcher.SOCKET_FD)],
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), runtime.launcher.SOCKET_FD),
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    # Standard output is for events: whoever reads it is to see our end as its end.
+                    (os.POSIX_SPAWN_DUP2, 2, 1),
+                ],
                 setsid=True,
                 setsigmask=[],
                 setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
