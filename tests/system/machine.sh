@@ -24,7 +24,7 @@ for part in "$@"; do
 	systemd-run --quiet --wait --pipe --collect --unit="creche-tests-$part" \
 		-p Delegate=yes -p TasksMax=infinity -p OOMPolicy=continue \
 		-p WorkingDirectory="$home" -p TimeoutStopSec=30s \
-		-E PATH="$PATH" -E HOME=/root -E CRECHE_TEST_SLOWNESS="$CRECHE_TEST_SLOWNESS" \
+		-E PYTHONUNBUFFERED=1 -E PATH="$PATH" -E HOME=/root -E CRECHE_TEST_SLOWNESS="$CRECHE_TEST_SLOWNESS" \
 		-E CRECHE_TEST_MACHINE=1 \
 		tests/system/delegated.sh .venv/bin/python -B -m pytest "$@" \
 		-p no:cacheprovider --junitxml="$OUT/$part.xml"

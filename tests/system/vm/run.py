@@ -30,9 +30,9 @@ def run(
 ) -> int:
     """Run a line of shell as root; returns its exit status, or TIMED_OUT.
 
-    Directories in ``shares`` are copied to /share/NAME; what the command leaves in $OUT comes back
-    into ``out`` (files, no directories); stdout and stderr are passed on. timeout: seconds. warm: go on from a machine that
-    has booted and was saved, and save one first if there is none. Raises MachineError.
+    Directories in ``shares`` are copied to /share/NAME; files that the command leaves in $OUT come
+    back into ``out``; stdout and stderr are passed on. timeout: seconds. warm: go on from a machine
+    that has booted and was saved, and save one first if there is none. Raises MachineError.
     """
     with tempfile.TemporaryDirectory(prefix="creche-vm.") as name:
         tmp = Path(name)

@@ -1,0 +1,153 @@
+"""creched as systemd runs it: installed, started and watched from outside the tests' namespaces.
+
+The test session has mounts and a network of its own (tests/support/isolation.py), so systemd's
+sockets, the journal and /run are those of process 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.repository import REPOSITORY
+from tests.support.waiting import DEADLINE, wait_readable
+
+UNIT = "creched.service"
+CGROUP = Path("/sys/fs/cgroup/system.slice") / UNIT
+WORKLOADS = Path("/etc/creche/workloads")
+STATE = Path("/proc/1/root/run/creche")
+_UNIT_FILE = Path("/etc/systemd/system") / UNIT
+_PROGRAM = Path("/usr/bin/creched")
+
+Event = dict[str, Any]
+
+
+def outside(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a program in the namespaces of process 1."""
+    done = subprocess.run(
+        ["nsenter", "--target", "1", "--mount", "--net", "--uts", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{words}: status {done.returncode}: {done.stdout}{done.stderr}")
+    return done
+
+
+def show(name: str) -> str:
+    """Return a property of the unit."""
+    return outside("systemctl", "show", "--value", "-p", name, UNIT).stdout.strip()
+
+
+def install(workloads: dict[str, str | Path]) -> None:
+    """Install unit and program as etc/ has them; a workload is its text, or a sample to copy."""
+    WORKLOADS.mkdir(parents=True)
+    for name, source in workloads.items():
+        if isinstance(source, Path):
+            shutil.copytree(source, WORKLOADS / name)
+        else:
+            (WORKLOADS / name).mkdir()
+            (WORKLOADS / name / "workload.toml").write_text(source)
+    shutil.copy(REPOSITORY / "etc/systemd" / UNIT, _UNIT_FILE)
+    _PROGRAM.symlink_to(REPOSITORY / ".venv/bin/creched")
+    outside("systemctl", "daemon-reload")
+
+
+def remove() -> None:
+    """Undo install()."""
+    outside("systemctl", "stop", UNIT, check=False)
+    _PROGRAM.unlink()
+    _UNIT_FILE.unlink()
+    shutil.rmtree(WORKLOADS.parent)
+    outside("systemctl", "daemon-reload")
+
+
+class Journal:
+    """Follows what the unit writes to the journal; the events are its lines of JSON."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.other: list[str] = []
+        self._rest = b""
+        words = ["journalctl", "--follow", "--lines=all", "--output=json", f"--unit={UNIT}"]
+        self._process = subprocess.Popen(
+            ["nsenter", "--target", "1", "--mount", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        fd = self._process.stdout.fileno()
+        assert wait_readable(fd), f"nothing new in the journal; so far:\n{self.tell()}"
+        chunk = os.read(fd, 1 << 16)
+        assert chunk, "journalctl has ended"
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            entry = json.loads(line)
+            message = entry.get("MESSAGE")
+            if not isinstance(message, str):  # a list of bytes: not text
+                message = bytes(message or ()).decode(errors="replace")
+            if message.startswith("{") and entry.get("SYSLOG_IDENTIFIER") == "creched":
+                self.events.append(json.loads(message))
+            else:
+                self.other.append(message)
+
+    def wait(self, name: str, count: int = 1, **fields: Any) -> Event:
+        """Wait for the ``count``-th event with this name and these fields."""
+        while len(found := self.all(name, **fields)) < count:
+            self._read()
+        return found[count - 1]
+
+    def all(self, name: str, **fields: Any) -> list[Event]:
+        """Return the events with this name and these fields so far."""
+        return [
+            event
+            for event in self.events
+            if event["event"] == name
+            and all(event.get(key) == value for key, value in fields.items())
+        ]
+
+    def tell(self) -> str:
+        """Return all that was read, for a failure's message."""
+        return "\n".join([*self.other, *(json.dumps(event) for event in self.events)])
+
+
+def cgroups() -> Iterator[Path]:
+    """Yield the cgroups below the unit's, its own included."""
+    for path, _, _ in os.walk(CGROUP):
+        yield Path(path)
+
+
+def processes(group: Path) -> list[int]:
+    """Return the processes in one cgroup."""
+    return [int(word) for word in (group / "cgroup.procs").read_text().split()]
+
+
+def commands(wanted: Callable[[str], bool]) -> list[str]:
+    """Return the command lines on the whole machine for which ``wanted`` holds."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            line = words.replace(b"\0", b" ").decode(errors="replace").strip()
+            if wanted(line):
+                found.append(line)
+    return found

@@ -1,0 +1,206 @@
+"""creched as a service of systemd: started, delegated to, crashed, stopped; nothing is left.
+
+The tests build on one another, in this order: each start costs seconds in an emulated machine.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.repository import REPOSITORY
+from tests.support.waiting import wait_exit
+from tests.system import service
+from tests.system.service import CGROUP, UNIT, Journal, outside, show
+
+pytestmark = pytest.mark.skipif(
+    "CRECHE_TEST_MACHINE" not in os.environ,
+    reason="needs the virtual machine that ./dev system boots",
+)
+
+MIB = 1 << 20
+MARK = "creche-system-test"
+
+LIMITED = f'''
+[restart]
+policy = "always"
+delay = "100ms"
+jitter = 0
+
+[container]
+args = ["/bin/busybox", "sh", "-c", """
+: {MARK}
+trap 'exit 0' TERM
+while :; do sleep 1000 & wait; done
+"""]
+memory = "32M"
+pids = 20
+cpus = 0.5
+'''
+
+# Reads zeros without end into one line.
+HUNGRY = """
+[restart]
+policy = "never"
+
+[container]
+args = ["/bin/busybox", "tail", "/dev/zero"]
+memory = "16M"
+"""
+
+WORKLOADS: dict[str, str | Path] = {
+    "limited": LIMITED,
+    "hungry": HUNGRY,
+    "crashloop": REPOSITORY / "etc/workloads/crashloop",
+    "memcached": REPOSITORY / "etc/workloads/memcached",
+}
+LASTING = ("limited", "memcached")
+
+
+@pytest.fixture(scope="module")
+def journal() -> Iterator[Journal]:
+    """Install and start the service; give what it tells."""
+    service.install(WORKLOADS)
+    try:
+        with Journal() as journal:
+            outside("systemctl", "start", UNIT)
+            yield journal
+    finally:
+        service.remove()
+
+
+def limit(name: str, file: str) -> str:
+    return (CGROUP / "containers" / name / file).read_text().strip()
+
+
+def test_systemd_finds_no_fault_with_the_unit(journal: Journal) -> None:
+    """No unknown key, no missing program."""
+    done = outside("systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_workloads_start(journal: Journal) -> None:
+    """Each tells so in the journal, in the order of its states."""
+    assert journal.wait("supervisor-started")["workloads"] == len(WORKLOADS)
+    for name in WORKLOADS:
+        pid = journal.wait("started", workload=name)["pid"]
+        names = [event["event"] for event in journal.events if event.get("workload") == name]
+        assert names[:4] == ["workload-loaded", "creating", "created", "started"]
+        if name in LASTING:
+            assert service.processes(CGROUP / "containers" / name)[0] == pid
+    assert [event["seq"] for event in journal.events] == list(range(1, len(journal.events) + 1))
+    assert show("ActiveState") == "active"
+
+
+def test_creched_lives_in_a_leaf(journal: Journal) -> None:
+    """So that the unit's cgroup has no process in it and can hand controllers on."""
+    main = int(show("MainPID"))
+    assert main in service.processes(CGROUP / "supervisor")
+    assert service.processes(CGROUP) == []
+    assert service.processes(CGROUP / "containers") == []
+    for group in (CGROUP, CGROUP / "containers"):
+        handed_on = set((group / "cgroup.subtree_control").read_text().split())
+        assert handed_on >= {"cpu", "io", "memory", "pids"}
+    assert not Path("/sys/fs/cgroup/creched").exists()
+
+
+def test_limits_are_the_kernels(journal: Journal) -> None:
+    """Where systemd has delegated, the values of workload.toml are in force."""
+    assert limit("limited", "memory.max") == str(32 * MIB)
+    assert limit("limited", "pids.max") == "20"
+    quota, period = limit("limited", "cpu.max").split()
+    assert int(quota) * 2 == int(period)
+    assert limit("memcached", "memory.max") == str(64 * MIB)
+    assert limit("memcached", "pids.max") == "64"
+
+
+def test_a_workload_is_not_shielded_from_the_oom_killer(journal: Journal) -> None:
+    """The unit protects creched (OOMScoreAdjust=); what it runs does not inherit that."""
+    main = int(show("MainPID"))
+    assert Path(f"/proc/{main}/oom_score_adj").read_text().strip() == "-900"
+    for name in LASTING:
+        (pid, *_) = service.processes(CGROUP / "containers" / name)
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "0", name
+
+
+def test_memcached_answers(journal: Journal) -> None:
+    """The sample workload does what it is there for."""
+    pid = journal.wait("started", workload="memcached")["pid"]
+    question = "printf 'version\\r\\nquit\\r\\n' | busybox nc 127.0.0.1 11311"
+    answer = outside("busybox", "sh", "-c", question).stdout
+    assert answer.startswith("VERSION 1.")
+    assert Path(f"/proc/{pid}").exists()
+
+
+def test_an_out_of_memory_kill_is_told_and_ends_nobody_else(journal: Journal) -> None:
+    """systemd's OOMPolicy= does not end the unit for it."""
+    exited = journal.wait("exited", workload="hungry")
+    assert exited["signal"] == "SIGKILL"
+    assert exited["oom_kills"] >= 1
+    assert exited["cause"] == "oom"
+    journal.wait("cleaned", workload="hungry")
+    assert show("ActiveState") == "active"
+
+
+def test_a_crash_loop_is_given_up(journal: Journal) -> None:
+    """The sample fails three more times, then it has failed; its cgroup is gone."""
+    gave_up = journal.wait("gave-up", workload="crashloop")
+    assert gave_up["restarts"] == 3
+    assert len(journal.all("exited", workload="crashloop", code=78)) == 4
+    assert not (CGROUP / "containers/crashloop").exists()
+
+
+def test_a_killed_workload_is_started_again(journal: Journal) -> None:
+    """In the same place, with the same limits."""
+    pid = journal.wait("started", workload="limited")["pid"]
+
+    os.kill(pid, signal.SIGKILL)
+
+    exited = journal.wait("exited", workload="limited")
+    assert exited["signal"] == "SIGKILL"
+    journal.wait("restart-scheduled", workload="limited")
+    again = journal.wait("started", 2, workload="limited")["pid"]
+    assert again != pid
+    assert service.processes(CGROUP / "containers/limited")[0] == again
+    assert limit("limited", "memory.max") == str(32 * MIB)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_systemd_starts_a_killed_creched_again(journal: Journal) -> None:
+    """A new run finds nothing in its way and looks after the same workloads."""
+    main = int(show("MainPID"))
+    old = journal.wait("started", workload="memcached")
+    counts = {name: len(journal.all("started", workload=name)) for name in LASTING}
+
+    os.kill(main, signal.SIGKILL)
+    wait_exit(main)
+
+    journal.wait("supervisor-started", 2)
+    for name in LASTING:
+        new = journal.wait("started", counts[name] + 1, workload=name)
+        assert new["run"] != old["run"]
+        assert new["pid"] in service.processes(CGROUP / "containers" / name)
+    assert int(show("MainPID")) in service.processes(CGROUP / "supervisor")
+    assert limit("limited", "memory.max") == str(32 * MIB)
+    assert len(service.commands(lambda line: "memcached -u nobody" in line)) == 1
+    assert show("NRestarts") == "1"
+
+
+def test_stop_leaves_nothing(journal: Journal) -> None:
+    """No process, no cgroup, no state; the unit has ended well."""
+    outside("systemctl", "stop", UNIT)
+
+    stopped = journal.wait("supervisor-stopped")
+    assert stopped["exit_status"] == 0
+    for name in LASTING:
+        assert journal.wait("stopped", workload=name)["run"] == stopped["run"]
+    assert show("ActiveState") == "inactive"
+    assert show("Result") == "success"
+    assert list(service.cgroups()) == []
+    assert service.commands(lambda line: MARK in line or "memcached -u" in line) == []
+    assert service.commands(lambda line: "runtime.launcher" in line or "creched" in line) == []
+    assert not service.STATE.exists() or os.listdir(service.STATE) == []
