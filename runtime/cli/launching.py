@@ -164,6 +164,11 @@ def creation(call: Call, *, detach: bool) -> CreateRequest:
     if listening and process is not None:
         # The program is the init of its namespace, or is told so (sd_listen_fds(3)).
         process["env"] = [*process.get("env", []), f"LISTEN_FDS={listening}", "LISTEN_PID=1"]
+    notified = False
+    if os.environ.get("NOTIFY_SOCKET"):
+        from runtime.notify import pass_in
+
+        notified = pass_in(spec, f"{call.root}/{call.id}")
     return CreateRequest(
         call.root,
         call.id,
@@ -176,4 +181,5 @@ def creation(call: Call, *, detach: bool) -> CreateRequest:
         pid_file=absolute(call.flags.text("pid-file")),
         no_pivot=call.flags.on("no-pivot"),
         no_new_keyring=call.flags.on("no-new-keyring"),
+        notify=notified,
     )

@@ -83,6 +83,10 @@ def _launch(container: Container) -> None:
     listener = -1
     try:
         listener = container.listen()
+        if request.notify:
+            from runtime import notify
+
+            notify.make_directory(container.directory.path)
         cgroup = container.planned_cgroup()
         order = Launch(
             plan,

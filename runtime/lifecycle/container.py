@@ -49,12 +49,13 @@ if TYPE_CHECKING:
 class CreateRequest:
     """What `create` was asked for. Paths are absolute; "" stands for none.
 
-    stdio: descriptors for 0, 1, 2 and on (-1: a hole).
+    stdio: descriptors for 0, 1, 2 and on (-1: a hole). notify: make the directory that spec mounts
+    for sd_notify(3) (runtime/notify.py).
     """
 
     __slots__ = (
-        "bundle", "console_socket", "id", "log", "no_new_keyring", "no_pivot", "pid_file",
-        "pidfd_socket", "root", "spec", "stdio",
+        "bundle", "console_socket", "id", "log", "no_new_keyring", "no_pivot", "notify",
+        "pid_file", "pidfd_socket", "root", "spec", "stdio",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +72,7 @@ class CreateRequest:
         pid_file: str = "",
         no_pivot: bool = False,
         no_new_keyring: bool = False,
+        notify: bool = False,
     ) -> None:
         self.root = root
         self.id = container_id
@@ -83,6 +85,7 @@ class CreateRequest:
         self.pid_file = pid_file
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring
+        self.notify = notify
 
 
 class Container:
