@@ -23,6 +23,7 @@ from tests.support.inside import (
     namespace,
     namespaces,
 )
+from tests.support.mountinfo import mounts
 from tests.support.runtimes import Runtime
 from tests.support.waiting import read_until, reap, wait_pidfd
 
@@ -282,13 +283,15 @@ def test_ids_are_mapped(runtime: Runtime, open_directory: Path, container_id: st
     linux = {"namespaces": listing, "uidMappings": ROOT_MAP, "gidMappings": ROOT_MAP}
     made = make_bundle(open_directory / "b", {"linux": linux, "root": {"readonly": False}}, sh=IDLE)
     owned(made, 100000)
+    before = mounts()
     launched(runtime, container_id, made)
+    assert mounts() == before
     inside = ask_running(
         runtime,
         container_id,
         id="id -u; id -g",
         map="cat /proc/self/uid_map /proc/self/gid_map",
-        files="touch /made; mkdir /tmp/made; stat -c '%u:%g' /made /proc/self",
+        files="touch /made; mkdir /tmp/made; stat -c '%u:%g' /made",
         unmapped="chown 70000 /made || echo refused",
         other="chown 1000:1001 /tmp/made",
         dev="stat -c '%F %t:%T' /dev/null /dev/tty; echo x >/dev/null && echo written",
