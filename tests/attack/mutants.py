@@ -48,6 +48,19 @@ def _mutant(without: str, *changes: tuple[str, str, str]) -> Mutant:
 
 _UNDUMPABLE = "p.prctl(p.PR_SET_DUMPABLE, 0)"
 _LAZY = ("runtime/init/program.py", "os.execve(path, args, env)", "os.execvpe(args[0], args, env)")
+# Only what Python itself opened goes: all else may have come from whoever called us.
+_KEEP_INHERITED = (
+    "runtime/init/program.py",
+    "    start = first\n",
+    "    for fd in range(first, 1024):\n"
+    "        try:\n"
+    "            if fd not in keep and not os.get_inheritable(fd):\n"
+    "                os.close(fd)\n"
+    "        except OSError:\n"
+    "            pass\n"
+    "    return\n"
+    "    start = first\n",
+)
 
 MUTANTS = {
     "unsealed": _mutant(
@@ -101,11 +114,11 @@ MUTANTS = {
     ),
     "inherited-descriptors": _mutant(
         "closing every descriptor that was not asked for",
-        ("runtime/init/program.py", "    start = first\n", "    return\n    start = first\n"),
+        _KEEP_INHERITED,
     ),
     "inherited-descriptors-unproved-cwd": _mutant(
         "closing descriptors, and the proof of the working directory",
-        ("runtime/init/program.py", "    start = first\n", "    return\n    start = first\n"),
+        _KEEP_INHERITED,
         ("runtime/init/program.py", 'inside = p.getcwd().startswith("/")', "inside = True"),
     ),
     "image-null": _mutant(

@@ -17,7 +17,7 @@ from tests.support.runtimes import Runtime
 
 pytestmark = pytest.mark.root
 
-TRIES = 25  # of a race, for the runtime that has to stand it
+TRIES = 15  # of a race, for the runtime that has to stand it
 MOST = 150  # for a mutant, which falls for it sooner or later
 
 PROC = {"destination": "/proc", "type": "proc", "source": "proc"}
