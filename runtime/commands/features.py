@@ -27,6 +27,7 @@ def features() -> dict[str, object]:
     """The document of features.md and features-linux.md."""
     from runtime import SPEC_VERSION, VERSION
     from runtime.linux.namespaces import FLAGS
+    from runtime.plan import numa
     from runtime.plan.mounts import known_options
     from runtime.spec import names
 
@@ -49,7 +50,8 @@ def features() -> dict[str, object]:
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "memoryPolicy": {"modes": list(numa.MODES), "flags": list(numa.FLAGS)},
+            "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": False},
         },
         "annotations": {"org.creche.version": VERSION},
@@ -71,7 +73,8 @@ def seccomp() -> dict[str, object]:
         return {"enabled": False}
     return {
         "enabled": True,
-        "actions": list(names.SECCOMP_ACTIONS),
+        # Not the listener's: nothing would be sent to an agent yet.
+        "actions": [action for action in names.SECCOMP_ACTIONS if action != "SCMP_ACT_NOTIFY"],
         "operators": list(names.SECCOMP_OPERATORS),
         "archs": list(names.SECCOMP_ARCHITECTURES),
         "knownFlags": list(names.SECCOMP_FLAGS),
