@@ -7,14 +7,12 @@ in .venv does; those that only linters need stay here.
 from __future__ import annotations
 
 import compileall
-import os
 import py_compile
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.repository import REPOSITORY
+from tests.support.repository import REPOSITORY, files
 
 HOME = "/opt/creche"  # where the checkout is in the machine
 PYTHON = (3, 11)  # Debian 12's, whose byte code can be made here
@@ -33,17 +31,10 @@ if __name__ == "__main__":
 
 def make_stage(directory: Path) -> None:
     """Fill an empty directory with what is to lie in HOME."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        check=True,
-        cwd=REPOSITORY,
-        capture_output=True,
-    ).stdout
-    for name in filter(None, os.fsdecode(listing).split("\0")):
-        source, target = REPOSITORY / name, directory / name
-        if source.is_symlink() or source.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
+    for name in files():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, target, follow_symlinks=False)
     _virtual_environment(directory / ".venv")
     if sys.version_info[:2] == PYTHON:
         _compile(directory)
