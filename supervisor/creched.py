@@ -72,7 +72,10 @@ async def _main(options: argparse.Namespace, log: EventLog) -> int:
 async def _signals(
     nursery: Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) means it
+        numbers.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*numbers) as received:
         task_status.started()
         async for number in received:
             nursery.stop("signal", f"creched got {signal.Signals(number).name}")

@@ -146,6 +146,8 @@ class DrivenContainer:
         try:
             with trio.CancelScope(shield=True):
                 await self._drive(steps.destroy())
+        except NoSuchContainer:
+            pass  # somebody else was faster: `creche delete`
         except BaseException as error:
             _translate(error)
             raise
@@ -165,8 +167,10 @@ class DrivenContainer:
         """
         held = self._held
         assert held is not None
-        # Somebody else may hold the lock for as long as a hook of his takes.
-        await trio.to_thread.run_sync(held.directory.lock)
+        # Somebody else may hold the lock for as long as a hook of his takes. Shielded, because once
+        # the id is claimed only the protocol knows how to give it back.
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(held.directory.lock)
         undoing = False
         try:
             step = next(protocol)

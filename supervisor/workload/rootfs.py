@@ -61,5 +61,13 @@ def mounts() -> Mounts:
 
 
 def remove(path: str) -> None:
-    """Remove what `make` made, and what a writable container left in it."""
+    """Remove what `make` made, and what a writable container left in it.
+
+    Nothing is removed while something is mounted below: it could be the host's /usr.
+    """
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        # mountinfo writes blanks and backslashes in octal (proc_pid_mountinfo(5), field 5).
+        below = path.replace("\\", "\\134").replace(" ", "\\040") + "/"
+        if any(line.split(" ", 5)[4].startswith(below) for line in file):
+            return
     shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -240,8 +242,8 @@ def test_two_creched_do_not_share_a_root(creched: Creched, tmp_path: Path) -> No
     assert second.finish() == 2
     assert second.events == []
     assert b"another creched uses" in second.output
-    creched.signal(signal.SIGTERM)
-    assert creched.stop() == 0
+    creched.hurry()
+    assert creched.finish() == 0
 
 
 def test_after_sigkill_the_next_one_clears_up_and_goes_on(creched: Creched) -> None:
@@ -285,8 +287,27 @@ def test_a_dead_launcher_is_started_again(creched: Creched) -> None:
 
     assert creched.find("exited")[0]["code"] == 7
     assert "the launcher died" in creched.find("create-failed")[0]["reason"]
-    creched.signal(signal.SIGTERM)
-    creched.signal(signal.SIGTERM)
+    creched.hurry()
+    assert creched.finish() == 0
+
+
+def test_deleted_by_somebody_else(creched: Creched) -> None:
+    """`creche delete --force` is an end like another: the policy says what comes next."""
+    creched.add("a", '[restart]\npolicy = "on-failure"\ndelay = 0\n' + DEAF)
+    creched.start()
+    creched.pump(lambda: b"ready" in creched.output)
+    command = [sys.executable, "-m", "runtime", "--root", str(creched.root)]
+    listed = subprocess.run(
+        [*command, "list", "-q"], cwd=CHECKOUT, check=True, capture_output=True, text=True
+    )
+    assert listed.stdout.split() == ["a"]
+    subprocess.run([*command, "delete", "--force", "a"], cwd=CHECKOUT, check=True)
+    creched.wait_for("started", "a", 2)
+
+    assert creched.find("exited")[0]["signal"] == "SIGKILL"
+    creched.signal(signal.SIGHUP)
+    creched.wait_for("supervisor-stopping")
+    creched.signal(signal.SIGHUP)
     assert creched.finish() == 0
 
 

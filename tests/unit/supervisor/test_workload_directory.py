@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -277,6 +278,24 @@ def test_embedded_root_has_what_programs_look_for(tmp_path: Path) -> None:
     assert any(mount["destination"] == "/usr" for mount in rootfs.mounts())
     rootfs.remove(path)
     assert not os.path.exists(path)
+
+
+@pytest.mark.root
+def test_an_embedded_root_with_something_mounted_in_it_is_let_alone(tmp_path: Path) -> None:
+    """It could be the host's own /usr."""
+    precious, root = tmp_path / "precious", tmp_path / "a root"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+    rootfs.make(str(root))
+    subprocess.run(["mount", "--bind", precious, root / "usr"], check=True)
+    try:
+        rootfs.remove(str(root))
+        assert (precious / "file").exists()
+    finally:
+        subprocess.run(["umount", root / "usr"], check=True)
+    rootfs.remove(str(root))
+
+    assert not root.exists()
 
 
 def test_crechectl_check(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
