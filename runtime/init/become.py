@@ -24,7 +24,7 @@ def become(
     filtered: bool,
     warn: Callable[[str], None],
 ) -> tuple[str, dict[str, str]]:
-    """Terminal, limits, user, directory; returns the program's path and its environment.
+    """Terminal, user, directory; returns the program's path and its environment.
 
     slave: the terminal, or -1. filtered: a seccomp filter follows, for which CAP_SYS_ADMIN is kept
     where it needs it. After this, only turn_into() may follow.
@@ -42,12 +42,13 @@ def become(
 
 
 def turn_into(plan: ProcessPlan, path: str, env: dict[str, str], filter_: Prepared | None) -> None:
-    """The last act: default signals, the filter, execve(2). Returns only by raising.
+    """The last act: default signals, limits, the filter, execve(2). Returns only by raising.
 
     Nothing but capset(2) and execve(2) is called once the filter holds, so that a profile may
     forbid all the rest.
     """
     credentials.reset_signals()
+    credentials.set_limits(plan)
     if filter_ is not None:
         try:
             filter_.install()

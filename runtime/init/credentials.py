@@ -14,6 +14,7 @@ import stat
 import runtime.linux.process as p
 from runtime.errors import KernelError
 from runtime.plan.capabilities import NAMES, SYS_ADMIN
+from runtime.plan.process import RLIMITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ NO_CAPABILITIES: Capabilities = {
     "permitted": 0,
     "ambient": 0,
 }
+_OF_MEMORY = tuple(RLIMITS[f"RLIMIT_{name}"] for name in ("AS", "DATA", "STACK"))
 _UNTOUCHABLE = (_signal.SIGKILL, _signal.SIGSTOP, 32, 33)  # the last two belong to glibc
 
 
@@ -44,7 +46,7 @@ def set_placement(personality: int | None, memory_policy: tuple[int, list[int]] 
 
 
 def set_attributes(plan: ProcessPlan) -> None:
-    """What needs privilege and does not depend on the user: umask, scheduling, limits."""
+    """What needs privilege and does not depend on the user: umask, scheduling."""
     os.umask(plan["umask"])
     if plan["no_new_privileges"]:
         _try("prctl(PR_SET_NO_NEW_PRIVS)", "process.noNewPrivileges", _no_new_privileges)
@@ -54,13 +56,24 @@ def set_attributes(plan: ProcessPlan) -> None:
     if plan["io_priority"] is not None:
         value = plan["io_priority"]
         _try("ioprio_set", "process.ioPriority", lambda: p.ioprio_set(p.IOPRIO_WHO_PGRP, value))
-    for index, (resource, soft, hard) in enumerate(plan["rlimits"]):
-        try:
-            p.prlimit(0, resource, (soft, hard))
-        except OSError as error:
-            raise KernelError(
-                "setrlimit", f"{soft}:{hard}", error.errno or 0, f"process.rlimits[{index}]"
-            ) from None
+
+
+def set_limits(plan: ProcessPlan) -> None:
+    """process.rlimits, when nothing but the filter and execve(2) follows.
+
+    Earlier they would bind the interpreter: a program of 4 MB may well ask for no more than that.
+    The hard limits were raised from outside, so that no privilege is needed here.
+    """
+    for of_memory in (False, True):
+        for index, (resource, soft, hard) in enumerate(plan["rlimits"]):
+            if (resource in _OF_MEMORY) is not of_memory:
+                continue
+            try:
+                p.prlimit(0, resource, (soft, hard))
+            except OSError as error:
+                raise KernelError(
+                    "setrlimit", f"{soft}:{hard}", error.errno or 0, f"process.rlimits[{index}]"
+                ) from None
 
 
 def own_stdio(uid: int) -> None:
