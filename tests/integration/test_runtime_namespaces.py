@@ -282,6 +282,9 @@ def test_ids_are_mapped(runtime: Runtime, open_directory: Path, container_id: st
     listing = [namespace(kind) for kind in (*KINDS, "user")]
     linux = {"namespaces": listing, "uidMappings": ROOT_MAP, "gidMappings": ROOT_MAP}
     made = make_bundle(open_directory / "b", {"linux": linux, "root": {"readonly": False}}, sh=IDLE)
+    names = ["CAP_CHOWN"]
+    sets = {"bounding": names, "effective": names, "permitted": names}
+    made.patch({"process": {"capabilities": sets}})
     owned(made, 100000)
     before = mounts()
     launched(runtime, container_id, made)
