@@ -56,10 +56,10 @@ def add_traps(rootfs: Path, *places: Path) -> list[Path]:
         for original in (LIBRARY / "encodings").glob("*.py"):
             os.link(trap, directory / "encodings" / original.name)
         watched += [directory, directory / "encodings", directory / "lib-dynload"]
-    for place in LOADERS:
+    for loader in LOADERS:
         for name in NAMESAKES:
-            write(rootfs / place / name, "no library")
-        watched.append(rootfs / place)
+            write(rootfs / loader / name, "no library")
+        watched.append(rootfs / loader)
     write(rootfs / "etc/nsswitch.conf", "passwd: trap\ngroup: trap\nhosts: trap\n")
     write(rootfs / "etc/ld.so.cache", "no cache")
     return [*watched, rootfs / "etc/nsswitch.conf", rootfs / "etc/ld.so.cache"]

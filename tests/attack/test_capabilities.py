@@ -40,12 +40,13 @@ def sets(text: str) -> dict[str, int]:
 
 def caps(lab: Lab, runtime: Runtime, *words: str) -> dict[str, int]:
     """The capability sets of a program that exec starts, as the program itself reads them."""
-    everything = ["CAP_KILL", "CAP_NET_RAW"]
+    own = ["CAP_KILL"]
+    everything = [*own, "CAP_NET_RAW"]
     made = lab.bundle(
         {
             "process": {
                 "noNewPrivileges": False,
-                "capabilities": {"bounding": everything, "permitted": ["CAP_KILL"]},
+                "capabilities": {"bounding": everything, "permitted": own, "effective": own},
             }
         },
         args=["/bin/sleep", "1000"],
@@ -69,9 +70,7 @@ def test_a_program_of_an_ordinary_user_gets_nothing(lab: Lab, creche: Runtime) -
     assert attack(lab, lab.creche("inheritable-capabilities")) == "uid 1000 has 0x2000"
 
 
-def test_added_capabilities_are_neither_inheritable_nor_ambient(
-    lab: Lab, creche: Runtime
-) -> None:
+def test_added_capabilities_are_neither_inheritable_nor_ambient(lab: Lab, creche: Runtime) -> None:
     held = caps(lab, creche, "--cap", "CAP_NET_RAW", "--", "/bin/cat")
 
     assert held["CapPrm"] >> CAP_NET_RAW & 1

@@ -63,7 +63,8 @@ def attack(lab: Lab, runtime: Copy, command: str, way: str) -> tuple[str, str]:
     wait_path(made.rootfs / "verdict")
     said = (made.rootfs / "verdict").read_text()
     after = digest(runtime.interpreter)
-    return (f"interpreter overwritten: {said}" if after != before or "written" in said else ""), said
+    overwritten = after != before or "written" in said
+    return (f"the interpreter was overwritten: {said}" if overwritten else ""), said
 
 
 @pytest.mark.parametrize("way", WAYS)

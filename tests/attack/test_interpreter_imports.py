@@ -40,7 +40,7 @@ class Tripwire:
 
     def events(self) -> list[str]:
         """Return what was opened since the last call."""
-        found = []
+        found: list[str] = []
         while True:
             try:
                 data = os.read(self.fd, 65536)
@@ -218,7 +218,7 @@ def attack(lab: Lab, mutant: str | None, command: str) -> str:
         # By the unchanged runtime: the attack is on exec alone.
         lab.creche().run(["run", "-d", "-b", made, name]).ok()
     with tripwire(watched) as wire:
-        words = ["run", "-b", made, name] if command == "run" else ["exec", name, "true"]
+        words = ["run", "-b", str(made), name] if command == "run" else ["exec", name, "true"]
         runtime.run(words)
         return evidence(made, wire)
 

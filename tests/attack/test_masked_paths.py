@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.attack.lab import Lab
-from tests.support.bundle import Bundle
+from tests.support.bundle import Bundle, Config
 from tests.support.runtimes import Runtime
 
 pytestmark = pytest.mark.root
@@ -49,12 +49,14 @@ def bundle_with(lab: Lab, kind: str, *, shared: bool) -> Bundle:
     made = lab.bundle(sh=LOOK)
     (made.rootfs / "chosen").write_text("chosen by the image\n")
     directory = made.rootfs / "dev"
-    mounts = [{"destination": "/proc", "type": "proc", "source": "proc"}]
+    mounts: list[Config] = [{"destination": "/proc", "type": "proc", "source": "proc"}]
     if shared:
         directory = made.path / "volume"
         directory.mkdir()
-        source = {"destination": "/dev", "source": str(directory), "options": ["bind"]}
-        mounts.append({"type": "bind", **source})
+        source = str(directory)
+        mounts.append(
+            {"destination": "/dev", "type": "bind", "source": source, "options": ["bind"]}
+        )
     NULLS[kind](directory / "null")
     return made.patch({"mounts": mounts, "linux": {"maskedPaths": [MASKED]}})
 
@@ -75,9 +77,7 @@ def test_a_volume_on_dev_does_not_choose_the_mask(lab: Lab, creche: Runtime, kin
 
 
 @pytest.mark.parametrize("kind", NULLS)
-def test_an_image_with_a_false_null_device_is_refused(
-    lab: Lab, creche: Runtime, kind: str
-) -> None:
+def test_an_image_with_a_false_null_device_is_refused(lab: Lab, creche: Runtime, kind: str) -> None:
     made = bundle_with(lab, kind, shared=False)
     result = creche.run(["run", "-b", made, lab.name()]).failed()
 

@@ -79,7 +79,12 @@ def static_attack(lab: Lab, runtime: Runtime, kind: str) -> str:
     made = lab.bundle(sh=LOOK)
     target(lab)
     link = LINKS[kind](made, lab)
-    mounts = [PROC, _tmpfs(f"{link}/b"), _tmpfs(f"{link}/new/deep"), _bind(lab.host / "b", "/check")]
+    mounts = [
+        PROC,
+        _tmpfs(f"{link}/b"),
+        _tmpfs(f"{link}/new/deep"),
+        _bind(lab.host / "b", "/check"),
+    ]
     return check(lab, runtime, made.patch({"mounts": mounts}))
 
 
@@ -100,7 +105,7 @@ def test_runc_links(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], k
 
 # /dev as a link -----------------------------------------------------------------------------------
 
-DEVS = {
+DEVS: dict[str, Callable[[Lab], str]] = {
     "absolute": lambda lab: str(lab.host / "d"),
     "climbing": lambda lab: "/".join([".."] * 40) + str(lab.host / "d"),
     "through another": lambda lab: "var/other",

@@ -23,7 +23,7 @@ MOUNTS = [
     {"destination": "/proc", "type": "proc", "source": "proc"},
     {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance"]},
 ]
-LINKS = {
+LINKS: dict[str, Callable[[Lab], str]] = {
     "absolute": lambda lab: str(lab.host / "new"),
     "climbing": lambda lab: "/".join([".."] * 40) + str(lab.host / "new"),
     "existing": lambda lab: str(lab.canary),

@@ -7,7 +7,6 @@ from there to the host's root.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -22,19 +21,21 @@ LOOK = "cat ./canary"
 NUMBERS = range(64)
 
 
-def run_in(lab: Lab, runtime: Runtime, directory: str) -> str:
+def run_in(lab: Lab, runtime: Runtime, directory: str, *flags: str) -> str:
     """Evidence that a container read the canary in its working directory."""
     made = lab.bundle({"process": {"cwd": directory}}, sh=LOOK)
-    return read_canary(lab, runtime, ["run", "-b", made, lab.name()])
+    return read_canary(runtime, ["run", *flags, "-b", str(made), lab.name()])
 
 
-def read_canary(lab: Lab, runtime: Runtime, args: list[object], stdin: str = "") -> str:
-    fd = os.open(stdin or os.devnull, os.O_RDONLY)
-    try:
-        result = runtime.run([str(word) for word in args], stdin=fd)
-    finally:
-        os.close(fd)
-    return f"{args} read the canary" if CANARY in result.stdout else ""
+def exec_in(runtime: Runtime, running: str, directory: str, *flags: str) -> str:
+    """The same for exec in a running container."""
+    words = ["exec", *flags, "--cwd", directory, running, "/bin/cat", "./canary"]
+    return read_canary(runtime, words)
+
+
+def read_canary(runtime: Runtime, args: list[str]) -> str:
+    result = runtime.run(args)
+    return f"{' '.join(args)} read the canary" if CANARY in result.stdout else ""
 
 
 @pytest.fixture
@@ -50,59 +51,50 @@ def test_run_no_descriptor_leads_outside(lab: Lab, creche: Runtime) -> None:
     made = lab.bundle(sh=LOOK)
     for number in NUMBERS:
         made.patch({"process": {"cwd": f"/proc/self/fd/{number}"}})
-        assert not read_canary(lab, hostile, ["run", "-b", made, lab.name()])
+        assert not read_canary(hostile, ["run", "-b", str(made), lab.name()])
 
 
 def test_exec_no_descriptor_leads_outside(lab: Lab, creche: Runtime, running: str) -> None:
     hostile = Inheriting(creche, lab, last=NUMBERS[-1])
     for number in NUMBERS:
-        words = ["exec", "--cwd", f"/proc/self/fd/{number}", running, "/bin/cat", "./canary"]
-        assert not read_canary(lab, hostile, words)
+        assert not exec_in(hostile, running, f"/proc/self/fd/{number}")
 
 
-def by_stdin(lab: Lab, runtime: Runtime, running: str) -> str:
-    """The one descriptor that stays open by intention is a directory of the host, too."""
-    cwd = "/proc/self/fd/0"
+def by_intention(lab: Lab, runtime: Runtime, running: str) -> str:
+    """A directory of the host that is handed over on purpose still is no working directory."""
+    hostile = Inheriting(runtime, lab, last=3)
     if running:
-        words: list[object] = ["exec", "--cwd", cwd, running, "/bin/cat", "./canary"]
-    else:
-        words = ["run", "-b", lab.bundle({"process": {"cwd": cwd}}, sh=LOOK), lab.name()]
-    return read_canary(lab, runtime, words, stdin=str(lab.host))
+        return exec_in(hostile, running, "/proc/self/fd/3", "--preserve-fds=1")
+    return run_in(lab, hostile, "/proc/self/fd/3", "--preserve-fds=1")
 
 
 @pytest.mark.parametrize("command", ["run", "exec"])
-def test_the_standard_input_leads_outside(
+def test_a_preserved_descriptor_does_not_lead_outside(
     lab: Lab, creche: Runtime, running: str, command: str
 ) -> None:
     name = running if command == "exec" else ""
 
-    assert not by_stdin(lab, creche, name)
-    assert by_stdin(lab, lab.creche("unproved-cwd"), name)
+    assert not by_intention(lab, creche, name)
+    assert by_intention(lab, lab.creche("unproved-cwd"), name)
 
 
 def test_the_error_says_what_is_wrong(lab: Lab, creche: Runtime) -> None:
-    made = lab.bundle({"process": {"cwd": "/proc/self/fd/0"}}, sh=LOOK)
-    fd = os.open(lab.host, os.O_RDONLY)
-    try:
-        result = creche.run(["run", "-b", made, lab.name()], stdin=fd).failed()
-    finally:
-        os.close(fd)
+    made = lab.bundle({"process": {"cwd": "/proc/self/fd/3"}}, sh=LOOK)
+    hostile = Inheriting(creche, lab, last=3)
+    result = hostile.run(["run", "--preserve-fds=1", "-b", made, lab.name()]).failed()
 
     assert OUTSIDE in result.stderr
     assert "process.cwd" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "exec"])
-def test_inherited_descriptors_lead_outside_a_mutant(
-    lab: Lab, running: str, command: str
-) -> None:
+def test_inherited_descriptors_lead_outside_a_mutant(lab: Lab, running: str, command: str) -> None:
     hostile = Inheriting(lab.creche("inherited-descriptors-unproved-cwd"), lab, last=200)
     cwd = "/proc/self/fd/199"
     if command == "run":
         assert run_in(lab, hostile, cwd)
     else:
-        words = ["exec", "--cwd", cwd, running, "/bin/cat", "./canary"]
-        assert read_canary(lab, hostile, words)
+        assert exec_in(hostile, running, cwd)
 
 
 def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
@@ -110,6 +102,6 @@ def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None
         hostile = Inheriting(runtime, lab, last=NUMBERS[-1])
         directories = [f"/proc/self/fd/{number}" for number in range(3, 16)]
         found = [run_in(lab, hostile, directory) for directory in directories]
-        return "; ".join([*filter(None, found), by_stdin(lab, runtime, "")]).strip("; ")
+        return "; ".join([*filter(None, found), by_intention(lab, runtime, "")]).strip("; ")
 
     peer(attack)
