@@ -586,6 +586,8 @@ def test_pure_v2_view(container_id: str) -> None:
     """A cgroup2 mounted over everything else is all that is discovered and used."""
     from tests.support.isolation import mount, unshare
 
+    if discover().mode == "v2":
+        pytest.skip("this host has cgroup v2 alone, all other tests show that view")
     clone_newns, rec_private = 0x00020000, 0x4000 | 1 << 18
     read, write = os.pipe()
     pid = os.fork()
