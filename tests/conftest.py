@@ -7,6 +7,7 @@ nothing behind, and the ``_nothing_left`` fixture fails it otherwise.
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import signal
 import sys
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Leave for a private machine before the first test (tests/support/isolation.py)."""
     if can_isolate() and not config.option.collectonly:
         exits.listen(continue_below_a_reaper())
+        _end_tidily_on_sigterm()
         session = Session()
         try:
             session.enter()
@@ -43,6 +45,19 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_refusal_key] = f"root may not do here what it needs: {error}"
         else:
             config.stash[_session_key] = session
+
+
+def _end_tidily_on_sigterm() -> None:
+    """Let fixtures clear up when somebody, or a time limit, ends the session."""
+    own = os.getpid()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() == own:
+            pytest.exit("SIGTERM", returncode=128 + number)
+        signal.signal(number, signal.SIG_DFL)  # a process that a test has forked
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
