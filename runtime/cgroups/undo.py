@@ -59,7 +59,7 @@ def _old_value(name: str, value: str, content: str) -> str:
         return next((line for line in lines if line.startswith("default ")), "")
     if name == "memory.oom_control":
         return lines[0].split()[-1] if lines else ""
-    if name.startswith("cpuset.") and not lines:
+    if name.startswith("cpuset.") and not content.strip():
         return "\n"  # version 2: what the cgroup above has
     if len(lines) > 1:  # net_prio.ifpriomap, rdma.max: a line for each interface or device
         return next((line for line in lines if line.split(" ", 1)[0] == device), "")

@@ -148,13 +148,15 @@ def _apply_one(fd: int, write: Write) -> None:
 
 
 def _explain(fd: int, directory: str, write: Write, error: OSError) -> KernelError:
-    _hierarchy, name, value, key, _mode = write
+    _hierarchy, name, value, key, mode = write
     hint = ""
     if error.errno == errno.ENOENT:
         hint = _HINTS.get(name, "this kernel has no such cgroup file")
     elif error.errno == errno.EBUSY and name in ("memory.limit_in_bytes", "memory.max"):
         usage = "memory.usage_in_bytes" if name == "memory.limit_in_bytes" else "memory.current"
         hint = f"more is in use: {usage} is {read_file(fd, usage).strip()}"
+        if mode == UNUSED:  # runc's words for memory.checkBeforeUpdate
+            hint = f"rejecting memory limit, {hint}"
     elif error.errno == errno.EINVAL and name.startswith("cpuset."):
         hint = "not all of them are online and allowed by the parent cgroup"
     shown = value if len(value) <= 64 else value[:61] + "..."
