@@ -8,6 +8,7 @@ import stat
 
 import runtime.linux.process as p
 from runtime.errors import InitError, KernelError, strerror
+from runtime.init.inroot import open_or_create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,18 +18,20 @@ _PASSWD_LIMIT = 1 << 20
 
 
 def make_cwd(cwd: str) -> None:
-    """Create a missing working directory, as engines expect (runc does). Called as root."""
+    """Create a missing working directory, as engines expect (runc does). Called as root.
+
+    Without magic links: /proc/self/fd/N/x would have x made in a directory of the host's, if one
+    was handed over.
+    """
     if os.path.isdir(cwd):
         return
-    at = ""
-    for part in cwd.strip("/").split("/"):
-        at += "/" + part
-        try:
-            os.mkdir(at, 0o755)
-        except FileExistsError:
-            continue
-        except OSError:
-            return  # a read-only root; chdir says so in a moment
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(open_or_create(root, cwd, directory=True)[0])
+    except OSError:
+        pass  # a read-only root; chdir says so in a moment
+    finally:
+        os.close(root)
 
 
 def enter_cwd(cwd: str, key: str = "process.cwd") -> None:

@@ -15,14 +15,12 @@ import compileall
 import os
 import py_compile
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.repository import REPOSITORY
 
 PACKAGES = ("runtime", "hooks")
-LANGUAGE = {"runtime/creche": "sh"}
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,14 @@ MUTANTS = {
     "unproved-cwd": _mutant(
         "the proof that the working directory is inside",
         ("runtime/init/program.py", 'inside = p.getcwd().startswith("/")', "inside = True"),
+    ),
+    "makes-cwd-by-name": _mutant(
+        "making the working directory without magic links",
+        (
+            "runtime/init/program.py",
+            "os.close(open_or_create(root, cwd, directory=True)[0])",
+            "os.makedirs(cwd)",
+        ),
     ),
     "inherited-descriptors": _mutant(
         "closing every descriptor that was not asked for",
@@ -239,7 +245,10 @@ def apply(tree: Path, mutant: Mutant) -> list[Path]:
         text = path.read_text()
         count = text.count(change.old)
         assert count == 1, f"{change.file} has {count} times what should be replaced: {change.old}"
+        mode = path.stat().st_mode
+        path.unlink()  # it may be a link to the original
         path.write_text(text.replace(change.old, change.new))
+        path.chmod(mode)
         changed.append(path)
     return changed
 
@@ -258,12 +267,14 @@ def copy_packages(tree: Path) -> None:
 
 def copy_tree(base: Path, tree: Path, mutant: Mutant | None) -> None:
     """A copy of what copy_packages made, changed."""
-    shutil.copytree(base, tree, copy_function=shutil.copy2)
+    shutil.copytree(base, tree, copy_function=_link)
+    # Not as a link: this one is attacked.
+    (tree / "runtime/python3").unlink()
+    shutil.copy2(base / "runtime/python3", tree / "runtime/python3")
     for path in apply(tree, mutant) if mutant else ():
         if path.suffix == ".py":
             py_compile.compile(str(path), doraise=True)
 
 
-def names(tree: Path) -> Sequence[str]:
-    """What lies in a tree, for messages."""
-    return sorted(str(path.relative_to(tree)) for path in tree.rglob("*.py"))
+def _link(source: str, target: str) -> None:
+    os.link(source, target)

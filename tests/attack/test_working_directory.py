@@ -78,6 +78,21 @@ def test_a_preserved_descriptor_does_not_lead_outside(
     assert by_intention(lab, lab.creche("unproved-cwd"), name)
 
 
+def making(lab: Lab, runtime: Runtime) -> str:
+    """A working directory that is missing is made; here it would be on the host, by root."""
+    run_in(lab, Inheriting(runtime, lab, last=3), "/proc/self/fd/3/new", "--preserve-fds=1")
+    return lab.damage()
+
+
+def test_no_directory_is_made_outside(lab: Lab, creche: Runtime) -> None:
+    assert making(lab, creche) == ""
+    assert "new" in making(lab, lab.creche("makes-cwd-by-name"))
+
+
+def test_runc_making(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+    peer(lambda runtime: making(lab, runtime))
+
+
 def test_the_error_says_what_is_wrong(lab: Lab, creche: Runtime) -> None:
     made = lab.bundle({"process": {"cwd": "/proc/self/fd/3"}}, sh=LOOK)
     hostile = Inheriting(creche, lab, last=3)
