@@ -24,7 +24,7 @@ from runtime.init.procfs import open_private
 from runtime.init.seal import close_import_system
 from runtime.launch import raise_limits
 from runtime.lifecycle.container import init_error
-from runtime.seccomp import Prepared, compile_filter, prepare
+from runtime.seccomp import Prepared, agent, compile_filter, prepare
 from runtime.state import open_init
 
 TYPE_CHECKING = False
@@ -124,6 +124,11 @@ def _converse(order: Execution, executed: Executed, channel: Channel) -> None:
             order.container.log.warning(str(message.get("text", "")))
         elif message["type"] == "error":
             raise init_error(message)
+        elif message["type"] == "seccomp":
+            container = order.container
+            profile = container.state["config"].get("linux", {}).get("seccomp", {})
+            state = {**container.hook_state("running"), "pid": container.state["pid"]}
+            agent.accept(message, channel, executed.pidfd, profile, state)
 
 
 def _give_up(executed: Executed) -> None:
@@ -267,7 +272,7 @@ def _run(order: Execution, sync: Channel, flags: int) -> None:
                 os.close(proc)
             filtered = order.filter is not None
             path, env = become(plan, slave, filtered, warn)
-            turn_into(plan, path, env, order.filter)
+            turn_into(plan, path, env, order.filter, channel)
         except BaseException as error:
             report(channel, error)
             raise

@@ -73,8 +73,7 @@ def seccomp() -> dict[str, object]:
         return {"enabled": False}
     return {
         "enabled": True,
-        # Not the listener's: nothing would be sent to an agent yet.
-        "actions": [action for action in names.SECCOMP_ACTIONS if action != "SCMP_ACT_NOTIFY"],
+        "actions": list(names.SECCOMP_ACTIONS),
         "operators": list(names.SECCOMP_OPERATORS),
         "archs": list(names.SECCOMP_ARCHITECTURES),
         "knownFlags": list(names.SECCOMP_FLAGS),

@@ -9,6 +9,7 @@ from hooks.errors import HookError
 from runtime.channel import Channel
 from runtime.errors import CrecheError, InitError, KernelError
 from runtime.init import console, credentials, program
+from runtime.seccomp import agent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,17 +42,25 @@ def become(
     return program.find(plan["args"][0], env), env
 
 
-def turn_into(plan: ProcessPlan, path: str, env: dict[str, str], filter_: Prepared | None) -> None:
+def turn_into(
+    plan: ProcessPlan,
+    path: str,
+    env: dict[str, str],
+    filter_: Prepared | None,
+    channel: Channel,
+) -> None:
     """The last act: default signals, limits, the filter, execve(2). Returns only by raising.
 
     Nothing but capset(2) and execve(2) is called once the filter holds, so that a profile may
-    forbid all the rest.
+    forbid all the rest (but write and read, if it has a listener to hand over).
     """
     credentials.reset_signals()
     credentials.set_limits(plan)
     if filter_ is not None:
         try:
-            filter_.install()
+            listener = filter_.install()
+            if listener is not None:
+                agent.offer(channel.fileno(), listener)
             if not plan["no_new_privileges"]:
                 credentials.drop_sys_admin(plan)
         except OSError as error:

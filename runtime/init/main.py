@@ -223,7 +223,7 @@ class Init:
             state = _state_for_hook(message.get("state"))
             run_hooks("startContainer", hooks, state, isolate=False, before_exec=install)
             program.close_between(len(self.launch.stdio), [channel.fileno()])
-            turn_into(process, self.path, self.env, self.filter)
+            turn_into(process, self.path, self.env, self.filter, channel)
         except BaseException as error:
             report(channel, error)
             raise

@@ -17,6 +17,7 @@ from runtime.errors import InitError, KernelError, StateError
 from runtime.handover import send_console, send_pidfd
 from runtime.linux.namespaces import FLAGS
 from runtime.plan.compile import compile_plan
+from runtime.seccomp import agent
 from runtime.state import (
     START_SOCKET,
     STATE_VERSION,
@@ -274,11 +275,24 @@ class Container:
             self.log.warning(str(message.get("text", "")))
         elif said == "debug":
             self.log.debug(str(message.get("text", "")))
+        elif said == "seccomp":
+            self._hand_listener_over(message)
         elif said == "error":
             raise init_error(message)
         elif said != kind:
             raise InitError(f"init said {said!r} where {kind!r} was expected")
         return said == kind
+
+    def _hand_listener_over(self, message: dict[str, object]) -> None:
+        """The program is about to run, and its seccomp filter has a listener for an agent."""
+        profile = self.state["config"].get("linux", {}).get("seccomp", {})
+        pidfd = open_init(self.state)
+        if pidfd is None or self.channel is None or "listenerPath" not in profile:
+            raise InitError("init offers a seccomp listener that nobody asked for")
+        try:
+            agent.accept(message, self.channel, pidfd, profile, self.hook_state("running"))
+        finally:
+            os.close(pidfd)
 
     def _how_init_ended(self) -> str:
         if self.pidfd < 0:

@@ -83,6 +83,11 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
     syscall("pidfd_send_signal", NR_PIDFD_SEND_SIGNAL, pidfd, signal, None, 0)
 
 
+def pidfd_getfd(pidfd: int, number: int) -> int:
+    """A copy of another process's descriptor, close-on-exec: pidfd_getfd(2), Linux 5.6."""
+    return syscall("pidfd_getfd", NR_PIDFD_GETFD, pidfd, number, 0)
+
+
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set the three sets of the calling thread, as bit masks: capset(2)."""
     header = cap_user_header(LINUX_CAPABILITY_VERSION_3, 0)

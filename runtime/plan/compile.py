@@ -10,7 +10,6 @@ from runtime.plan.mounts import compile_mount, id_map, normalise
 from runtime.plan.numa import compile_memory_policy
 from runtime.plan.process import compile_process
 from runtime.seccomp import check as check_seccomp
-from runtime.seccomp import uses_notify
 from runtime.spec.sysctl import sysctl_path
 
 TYPE_CHECKING = False
@@ -65,8 +64,6 @@ def compile_plan(
     seccomp = linux.get("seccomp")
     if seccomp:
         check_seccomp(seccomp)
-        if uses_notify(seccomp):
-            raise ConfigError("linux.seccomp", "SCMP_ACT_NOTIFY is not supported yet")
     process = spec.get("process")
     hooks = spec.get("hooks", {})
     personality = linux.get("personality")
