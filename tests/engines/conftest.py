@@ -1,0 +1,121 @@
+"""Fixtures for the engines, and the table engine x check x runtime that closes a run.
+
+Each engine is started once for each runtime, with directories, sockets and control groups of its
+own. Everything runs in the session's private machine (tests/support/isolation.py): /run is an empty
+tmpfs, the network has a loopback interface only, and orphans are reaped by the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engines.engine import RUNTIMES, Place
+from tests.support.bundle import BUSYBOX, make_rootfs
+from tests.support.isolation import Session
+from tests.support.leaks import Snapshot
+from tests.support.mountinfo import cgroup_mounts
+
+_HERE = Path(__file__).parent
+_outcomes: dict[tuple[str, str], dict[str, str]] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the engines out unless they are asked for by name: they take minutes."""
+    if any("engines" in str(argument) for argument in config.args):
+        return
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="engines are driven by ./dev engines"))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember how each check ended with each runtime."""
+    path, _, name = report.nodeid.partition("::")
+    check, _, parameter = name.partition("[")
+    if "/engines/" not in path or not parameter:
+        return
+    engine = Path(path).stem.removeprefix("test_").partition("_")[0]
+    words = parameter.rstrip("]").split("-")
+    runtime = next(word for word in words if word in RUNTIMES)
+    case = [check.removeprefix("test_"), *(word for word in words if word != runtime)]
+    row = _outcomes.setdefault((engine, ":".join(case)), {})
+    if report.when == "call" or report.outcome != "passed":
+        outcome = "known" if hasattr(report, "wasxfail") else report.outcome
+        if row.get(runtime) != "failed":
+            row[runtime] = outcome
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the table."""
+    if not _outcomes:
+        return
+    terminalreporter.section("engine x check x runtime")
+    width = max(len(check) for _, check in _outcomes)
+    totals: dict[str, int] = dict.fromkeys(RUNTIMES, 0)
+    for (engine, check), row in sorted(_outcomes.items()):
+        words = "  ".join(f"{row.get(runtime, '-'):8}" for runtime in RUNTIMES)
+        terminalreporter.write_line(f"{engine:11} {check:{width}}  {words}")
+        for runtime in RUNTIMES:
+            totals[runtime] += row.get(runtime) == "passed"
+    words = ", ".join(f"{runtime} {number}" for runtime, number in totals.items())
+    terminalreporter.write_line(f"passed of {len(_outcomes)}: {words}")
+
+
+@pytest.fixture(scope="session")
+def image_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a tar of a busybox root file system, which every engine can import."""
+    if not BUSYBOX.exists():
+        pytest.skip("needs Debian's busybox-static")
+    directory = tmp_path_factory.mktemp("image")
+    rootfs = make_rootfs(directory / "rootfs")
+    (rootfs / "data").mkdir()
+    (rootfs / "data/seed").write_text("seed\n")
+    (rootfs / "noexec").write_text("not a program\n")
+    with tarfile.open(directory / "rootfs.tar", "w") as tar:
+        tar.add(rootfs, arcname=".")
+    shutil.rmtree(rootfs)
+    return directory / "rootfs.tar"
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, image_tar: Path
+) -> Iterator[Place]:
+    """Give a runtime, and directories and a control group for an engine that is to use it.
+
+    Whatever the engine has started, mounted or made has to be gone when it has been stopped.
+    """
+    session = _session(request.config)
+    engine = request.module.__name__.rpartition("test_")[2]
+    name = f"{session.name}-{engine}-{request.param}"
+    before = Snapshot.take(session)
+    run = Path("/run") / name
+    run.mkdir()
+    made = Place(request.param, tmp_path_factory.mktemp(name), run, name, image_tar)
+    yield made
+    made.end()
+    shutil.rmtree(made.directory)
+    shutil.rmtree(run)
+    for entry in set(Path("/run").iterdir()) - {Path(path) for path in before.run}:
+        if entry.name in made.allowed_in_run:
+            shutil.rmtree(entry)
+    for top in cgroup_mounts().values():
+        for path, _, _ in os.walk(top / name, topdown=False):
+            os.rmdir(path)
+    leaks = before.leaked()
+    assert not leaks, f"{engine} with {request.param} left behind:\n" + "\n".join(leaks)
+
+
+def _session(config: pytest.Config) -> Session:
+    for value in config.stash._storage.values():
+        if isinstance(value, Session):
+            return value
+    pytest.skip("needs root")
