@@ -106,6 +106,8 @@ class StateDir:
 
     def unlock(self) -> None:
         if self._lock >= 0:
+            # Not by closing alone: a process cloned meanwhile may still hold a copy (flock(2)).
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = -1
 
