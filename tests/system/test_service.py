@@ -170,6 +170,21 @@ def test_a_killed_workload_is_started_again(journal: Journal) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_systemd_leaves_alone_what_it_has_delegated(journal: Journal) -> None:
+    """Reloaded and executed anew, it changes no limit and moves no process."""
+    before = {name: service.processes(CGROUP / "containers" / name) for name in LASTING}
+
+    outside("systemctl", "daemon-reload")
+    outside("systemctl", "daemon-reexec")
+
+    assert show("ActiveState") == "active"
+    for name in LASTING:
+        assert service.processes(CGROUP / "containers" / name) == before[name]
+    assert limit("limited", "memory.max") == str(32 * MIB)
+    assert limit("limited", "pids.max") == "20"
+    assert service.processes(CGROUP) == []
+
+
 def test_systemd_starts_a_killed_creched_again(journal: Journal) -> None:
     """A new run finds nothing in its way and looks after the same workloads."""
     main = int(show("MainPID"))
@@ -202,5 +217,5 @@ def test_stop_leaves_nothing(journal: Journal) -> None:
     assert show("Result") == "success"
     assert list(service.cgroups()) == []
     assert service.commands(lambda line: MARK in line or "memcached -u" in line) == []
-    assert service.commands(lambda line: "runtime.launcher" in line or "creched" in line) == []
+    assert service.commands(lambda line: "launcher" in line or "/bin/creched" in line) == []
     assert not service.STATE.exists() or os.listdir(service.STATE) == []
