@@ -146,6 +146,10 @@ def prepare_child(pid: int, plan: LaunchPlan) -> None:
     for name, entries in (("uid_map", plan["uid_map"]), ("gid_map", plan["gid_map"])):
         if entries:
             idmap.write_map(pid, name, entries)
+    if plan["net_devices"]:
+        from runtime import netdevices
+
+        netdevices.move_all(pid, plan["net_devices"])
     if plan["process"] is not None:
         raise_limits(pid, plan["process"])
 

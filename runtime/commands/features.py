@@ -52,7 +52,7 @@ def features() -> dict[str, object]:
             "intelRdt": {"enabled": False},
             "memoryPolicy": {"modes": list(numa.MODES), "flags": list(numa.FLAGS)},
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
         },
         "annotations": {"org.creche.version": VERSION},
         # An engine must not let images set these: the bundle's path is trusted by hooks.

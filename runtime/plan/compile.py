@@ -91,6 +91,10 @@ def compile_plan(
         "personality": PERSONALITIES[personality["domain"]] if personality else None,
         "memory_policy": compile_memory_policy(linux.get("memoryPolicy")),
         "loopback": bool(new & FLAGS["network"]),
+        "net_devices": [
+            (host, device.get("name") or host)
+            for host, device in linux.get("netDevices", {}).items()
+        ],
         "mount_label": linux.get("mountLabel", ""),
         "seccomp": dict(seccomp) if seccomp else None,
         "process": compile_process(process) if process else None,
@@ -107,7 +111,6 @@ def _refuse_unsupported(linux: Linux) -> None:
     """To ignore what this version does not do would be a lie about isolation."""
     asked = {
         "intelRdt": linux.get("intelRdt"),
-        "netDevices": linux.get("netDevices"),
     }
     for name, value in asked.items():
         if value:

@@ -123,6 +123,7 @@ class LaunchPlan(TypedDict):
     memory_policy: tuple[int, list[int]] | None
     loopback: bool
     mount_label: str
+    net_devices: list[tuple[str, str]]
     seccomp: dict[str, object] | None
     process: ProcessPlan | None
     create_container_hooks: list[Hook]
