@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cgroups import UNIFIED
+from runtime.cgroups import UNIFIED, discover
 from runtime.cgroups.layout import parse_own
 from tests.support.bundle import Bundle
 from tests.support.runtimes import Runtime
@@ -100,32 +100,34 @@ def test_what_is_refused(running: Entered, words: list[str], message: str) -> No
 
 
 @pytest.fixture
-def busy(running: Entered) -> Iterator[Entered]:
+def busy(
+    creche: Runtime, bundle: Bundles, container_id: str, cgroup_name: str
+) -> Iterator[Entered]:
     """Give a container whose processes are in a sub-cgroup, its own having given out controllers.
 
-    What it could do itself where it may write to its cgroup.
+    That is what it could do itself where it may write to its cgroup. Below the root, because no
+    other cgroup can hand controllers down while it holds processes.
     """
-    own = running.paths.get(UNIFIED)
-    offered = (own / "cgroup.controllers").read_text().split() if own else []
-    parent = own.parent if own else Path("/")
-    above = (parent / "cgroup.controllers").read_text().split() if own else []
-    if own is None or not above:
-        pytest.skip("no cgroup v2 tree with controllers here")
-    controller = above[0]
-    lent = controller not in offered
-    if lent:
-        try:
-            (parent / "cgroup.subtree_control").write_text(f"+{controller}")
-        except OSError:
-            pytest.skip("the cgroup above the container's holds processes itself")
+    top = Path(discover().hierarchies[UNIFIED].mountpoint)
+    offered = (top / "cgroup.controllers").read_text().split()
+    lent = (top / "cgroup.subtree_control").read_text().split()
+    if not offered:
+        pytest.skip("no controller is with cgroup v2 here")
+    if not lent:
+        (top / "cgroup.subtree_control").write_text(f"+{offered[0]}")
+    patch = {"linux": {"cgroupsPath": f"/{cgroup_name}"}}
+    creche.run(["run", "-d", "-b", bundle(patch, sh=IDLE), container_id]).ok()
+    running = Entered(creche, container_id)
+    own = running.paths[UNIFIED]
     (own / "sub").mkdir()
     for pid in (own / "cgroup.procs").read_text().split():
         (own / "sub/cgroup.procs").write_text(pid)
-    (own / "cgroup.subtree_control").write_text(f"+{controller}")
+    given = (own / "cgroup.controllers").read_text().split()
+    (own / "cgroup.subtree_control").write_text(f"+{given[0]}")
     yield running
-    running.creche.run(["delete", "--force", running.id]).ok()
-    if lent:
-        (parent / "cgroup.subtree_control").write_text(f"-{controller}")
+    creche.run(["delete", "--force", container_id]).ok()
+    if not lent:
+        (top / "cgroup.subtree_control").write_text(f"-{offered[0]}")
 
 
 def test_where_init_is_if_its_own_takes_no_process(busy: Entered) -> None:
