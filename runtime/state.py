@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     class State(TypedDict):
         """pid and start_time identify init on the boot boot_id; cgroup: hierarchy -> directory.
 
+        resctrl: groups that were made for it, in order.
         cgroup_planned: what is about to be made, and may still be somebody else's.
         status is the last one saved: creating, created, running or deleting.
         """
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         boot_id: str
         cgroup: dict[str, str]
         cgroup_planned: dict[str, str]
+        resctrl: list[str]
         own_pid_namespace: bool
         annotations: dict[str, str]
         config: Spec

@@ -144,6 +144,7 @@ class Container:
             # it may be killed. The paths are noted so that a crash leaves no empty directory.
             "cgroup": {},
             "cgroup_planned": paths,
+            "resctrl": [],
             "own_pid_namespace": bool(plan["new"] & FLAGS["pid"]),
             "annotations": spec.get("annotations", {}),
             "config": spec,
@@ -185,6 +186,10 @@ class Container:
                 continue
         if self.state["cgroup"]:
             self.cgroup().remove()
+        if self.state["resctrl"]:
+            from runtime import resctrl
+
+            resctrl.remove(self.state["resctrl"])
 
     def hooks(self, stage: str) -> list[Hook]:
         """The configuration's hooks of one stage, in order."""
@@ -223,6 +228,11 @@ class Container:
         self.pidfd = os.pidfd_open(pid)
         self.state["pid"] = pid
         self.state["start_time"] = process_start_time(pid) or 0
+        rdt = self.state["config"].get("linux", {}).get("intelRdt")
+        if rdt:
+            from runtime import resctrl
+
+            self.state["resctrl"] = resctrl.join(rdt, self.directory.id, pid).made
 
     def cgroup_mounts(self) -> list[tuple[str, str, list[str]]] | None:
         """For a cgroup mount: (name, host directory, links) of each hierarchy; None on v2.

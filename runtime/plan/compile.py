@@ -53,7 +53,6 @@ def compile_plan(
     Raises ConfigError for what this runtime cannot do on such a host.
     """
     linux = spec.get("linux", {})
-    _refuse_unsupported(linux)
     new, join = _namespaces(linux)
     _check_namespaces(spec, new, join)
     mounts = [
@@ -105,16 +104,6 @@ def compile_plan(
             compile_devices(resources.get("devices", []), linux.get("devices", []))
         ),
     }
-
-
-def _refuse_unsupported(linux: Linux) -> None:
-    """To ignore what this version does not do would be a lie about isolation."""
-    asked = {
-        "intelRdt": linux.get("intelRdt"),
-    }
-    for name, value in asked.items():
-        if value:
-            raise ConfigError(f"linux.{name}", "not supported yet")
 
 
 def _namespaces(linux: Linux) -> tuple[int, list[tuple[str, str, str]]]:

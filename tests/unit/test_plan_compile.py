@@ -282,17 +282,6 @@ def test_only_the_hooks_that_run_inside_are_in_the_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("intelRdt", {"closID": "x"}),
-        ("netDevices", {"eth0": {"name": "eth1"}}),
-    ],
-)
-def test_what_is_not_done_yet_is_refused(name: str, value: dict[str, Any]) -> None:
-    assert refused(spec(**{name: value})) == f"linux.{name}: not supported yet"
-
-
-@pytest.mark.parametrize(
     ("policy", "expected"),
     [
         (None, None),
