@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.attack.lab import Lab, identity
 from tests.attack.mutants import copy_packages
+from tests.support.bundle import BUSYBOX
 from tests.support.runtimes import Runtime
 
 # What real exploits of these holes go for. No test here comes near them.
@@ -25,6 +27,7 @@ def attack_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a compiled copy of the packages with an interpreter, which mutants are made from."""
     tree = tmp_path_factory.mktemp("attack") / "creche"
     copy_packages(tree)
+    shutil.copy(BUSYBOX, tree.parent / "busybox")
     return tree
 
 

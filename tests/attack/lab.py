@@ -23,6 +23,11 @@ from tests.support.runtimes import Argument, Runtime
 from tests.support.waiting import DEADLINE, read_until
 
 CANARY = "the canary sings\n"
+DIRECTORIES = ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "var/tmp")
+APPLETS = (
+    *("cat", "echo", "false", "grep", "head", "ls", "mv", "readlink", "sed", "sh", "sleep"),
+    *("stat", "test", "true", "usleep"),
+)
 _numbers = itertools.count(1)
 _HERE = Path(__file__).parent
 
@@ -70,9 +75,20 @@ class Lab:
 
     def bundle(self, patch: Patch = None, **options: Any) -> Bundle:
         """Make a bundle whose root file system may be written to."""
-        made = make_bundle(self.directory / f"bundle{next(_numbers)}", **options)
+        path = self.directory / f"bundle{next(_numbers)}"
+        made = make_bundle(path, rootfs=False, **options)
+        self._fill(made.rootfs)
         made.config["root"]["readonly"] = False
         return made.patch(patch)
+
+    def _fill(self, rootfs: Path) -> None:
+        """A small root file system, quick to make and to remove: there are many of them."""
+        for name in DIRECTORIES:
+            (rootfs / name).mkdir(parents=True)
+        os.link(self.base.parent / "busybox", rootfs / "bin/busybox")
+        for applet in APPLETS:
+            (rootfs / "bin" / applet).symlink_to("busybox")
+        (rootfs / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
 
     def creche(self, mutant: str | None = None, directory: str = "creche") -> Copy:
         """Install a copy of creche; with a mutant's name without one defence."""

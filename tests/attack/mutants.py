@@ -156,11 +156,16 @@ MUTANTS = {
         "mounting on the descriptor that was looked up",
         (
             "runtime/init/mounts.py",
+            "        target, created = _target(root, op, wants_directory)\n",
+            "        target, created = _target(root, op, wants_directory)\n"
+            '        name = os.readlink(f"/proc/self/fd/{target}")\n',
+        ),
+        (
+            "runtime/init/mounts.py",
             '                m.attach(tree, target)\n            except OSError as error:\n'
             '                raise _error("mount"',
             '                m.syscall("move_mount", m.NR_MOVE_MOUNT, tree, b"", m.AT_FDCWD,\n'
-            '                    os.fsencode(os.readlink(f"/proc/self/fd/{target}")),\n'
-            "                    m.MOVE_MOUNT_F_EMPTY_PATH)\n"
+            "                    os.fsencode(name), m.MOVE_MOUNT_F_EMPTY_PATH)\n"
             "            except OSError as error:\n"
             '                raise _error("mount"',
         ),
@@ -169,8 +174,8 @@ MUTANTS = {
         "making directories below a descriptor",
         (
             "runtime/init/inroot.py",
-            "os.mkdir(name, mode, dir_fd=directory)",
-            'os.mkdir(os.readlink(f"/proc/self/fd/{directory}") + "/" + name, mode)',
+            "_make(current, name, ",
+            '_make(root, "/".join([*done, name]), ',
         ),
     ),
     "console-by-name": _mutant(
