@@ -84,16 +84,21 @@ def enable(directory: str, needed: set[str], wanted: set[str]) -> None:
     """Version 2: have these controllers in the cgroup, by way of each ancestor's subtree_control.
 
     needed: must succeed, KernelError if not; wanted: for statistics and OOM events, may fail.
+    Nothing is enabled where processes are in the cgroup above: the kernel would refuse memory and
+    io, but not the threaded controllers (cpu, cpuset, pids), and these make that cgroup the root of
+    a threaded subtree and its children places that no process can join (EOPNOTSUPP).
     """
     above = ancestors(directory)
     below = [*above[1:], directory] if above else []
     for parent, child in zip(above, below, strict=True):
         have = set(read_file(child, "cgroup.controllers").split())
         offered = set(read_file(parent, "cgroup.controllers").split())
-        for controller in sorted((needed | wanted) - have):
-            if controller not in offered and controller not in needed:
-                continue
+        missing = sorted(((needed | wanted) - have) & (offered | needed))
+        inhabited = bool(missing) and _inhabited(parent)
+        for controller in missing:
             try:
+                if inhabited:
+                    raise OSError(errno.EBUSY, "processes")
                 write_file(parent, "cgroup.subtree_control", "+" + controller)
             except OSError as error:
                 if controller not in needed:
@@ -113,6 +118,16 @@ def enable(directory: str, needed: set[str], wanted: set[str]) -> None:
                     "linux.resources",
                     hint,
                 ) from None
+
+
+def _inhabited(directory: str) -> bool:
+    """Whether a cgroup of version 2 has processes itself. The root may, and has no cgroup.type."""
+    try:
+        return os.path.exists(directory + "/cgroup.type") and bool(
+            read_file(directory, "cgroup.procs")
+        )
+    except OSError:
+        return False  # threaded: the kernel has an answer of its own
 
 
 def procs(directory: str, recursive: bool = True) -> Iterator[int]:
