@@ -7,6 +7,9 @@ tmpfs, the network has a loopback interface only, and orphans are reaped by the 
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import shutil
 import tarfile
@@ -16,11 +19,12 @@ from typing import Any
 
 import pytest
 
-from tests.engines.engine import RUNTIMES, Place
+from tests.engines.engine import IMAGE, RUNTIMES, Place
 from tests.support.bundle import BUSYBOX, make_rootfs
 from tests.support.isolation import Session
 from tests.support.leaks import Snapshot
 from tests.support.mountinfo import cgroup_mounts
+from tests.support.runtimes import PATH_VARIABLE
 
 _HERE = Path(__file__).parent
 _outcomes: dict[tuple[str, str], dict[str, str]] = {}
@@ -83,6 +87,34 @@ def image_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tar.add(rootfs, arcname=".")
     shutil.rmtree(rootfs)
     return directory / "rootfs.tar"
+
+
+@pytest.fixture(scope="session")
+def archive(image_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the same image as `docker save` writes one: what containerd and Docker load."""
+    layer = image_tar.read_bytes()
+    digest = hashlib.sha256(layer).hexdigest()
+    config = json.dumps(
+        {
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, ""),
+            "os": "linux",
+            "config": {"Env": [f"PATH={PATH_VARIABLE}"], "Cmd": ["/bin/sh"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        }
+    ).encode()
+    name = f"{hashlib.sha256(config).hexdigest()}.json"
+    index = [{"Config": name, "RepoTags": [IMAGE], "Layers": [f"{digest}/layer.tar"]}]
+    path = tmp_path_factory.mktemp("archive") / "image.tar"
+    with tarfile.open(path, "w") as tar:
+        for member, data in (
+            (f"{digest}/layer.tar", layer),
+            (name, config),
+            ("manifest.json", json.dumps(index).encode()),
+        ):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)

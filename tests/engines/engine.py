@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mountinfo import cgroup_mounts
 from tests.support.runtimes import CRECHE, PATH_VARIABLE, Result
 from tests.support.waiting import (
     DEADLINE,
@@ -29,6 +30,7 @@ from tests.support.waiting import (
 )
 
 RUNTIMES = ("creche", "runc")
+IMAGE = "localhost/crt-busybox:latest"
 ENVIRONMENT = {"PATH": PATH_VARIABLE, "HOME": "/root"}
 
 
@@ -54,7 +56,7 @@ def call(
     *,
     stdin: bytes | None = None,
     env: Mapping[str, str] = ENVIRONMENT,
-    pass_fds: Sequence[int] = (),
+    cwd: Path | str | None = None,
     timeout: float = DEADLINE,
 ) -> Result:
     """Call a client and wait for it; its output goes to files, so a daemonised child is no bother.
@@ -69,7 +71,7 @@ def call(
             stdout=out,
             stderr=err,
             env=dict(env),
-            pass_fds=pass_fds,
+            cwd=cwd,
             timeout=timeout,
         )
         texts = []
@@ -213,6 +215,27 @@ class Daemon:
         self.process = None
 
 
+IDLE = "trap 'exit 3' TERM; echo ready; while :; do sleep 1000 & wait; done"
+STUBBORN = "trap '' TERM; echo ready; while :; do sleep 1000; done"
+
+
+def own_cgroups(pid: int) -> dict[str, Path]:
+    """Return the directories of a process's control groups, by controller ("" is version 2)."""
+    tops = cgroup_mounts()
+    found = {}
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            if names in tops:
+                found[name] = tops[names] / path.lstrip("/")
+    return found
+
+
+def parent_of(pid: int) -> int:
+    """Return a process's parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @dataclass
 class Place:
     """Where one engine with one runtime lives."""
@@ -229,6 +252,18 @@ class Place:
     def program(self) -> str:
         """Return the path of the runtime's program."""
         return program(self.runtime)
+
+    @contextmanager
+    def another(self, directory: Path) -> Iterator[Place]:
+        """Give a place for a second daemon, in the same control group."""
+        run = self.run.with_name(f"{self.run.name}-2")
+        run.mkdir()
+        place = Place(self.runtime, directory, run, self.cgroup, self.image_tar)
+        try:
+            yield place
+        finally:
+            place.end()
+            shutil.rmtree(run)
 
     def end(self) -> None:
         """Stop every daemon, the youngest first."""

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tests.engines.engine import ENVIRONMENT, Place, call, follow, terminal
+from tests.engines.engine import ENVIRONMENT, IMAGE, Place, call, follow, terminal
 from tests.support.mountinfo import cgroup_mounts
 from tests.support.runtimes import Result
-
-IMAGE = "localhost/crt-busybox:latest"
 
 # Debian's limits of open files and processes are above what root of a container may set, the
 # journal is not there, and lock segments in /dev/shm would be shared with the machine's podman.
@@ -70,9 +68,10 @@ class Podman:
         """Return the whole command."""
         return [*self._words, *words]
 
-    def __call__(self, *words: str, stdin: bytes | None = None, pass_fds: Any = ()) -> Result:
+    def __call__(self, *words: str, stdin: bytes | None = None, cwd: str | None = None) -> Result:
         """Call podman."""
-        return call(self.argv(words), stdin=stdin, env=self.environment, pass_fds=pass_fds)
+        directory = self.place.directory if cwd is None else cwd
+        return call(self.argv(words), stdin=stdin, env=self.environment, cwd=directory)
 
     def run_words(
         self, *options: str, args: Sequence[str] = (), sh: str | None = None
