@@ -79,20 +79,39 @@ def _overlay_copy(interpreter: str) -> int:
     one, unlike the read-only flag of a bind mount.
     """
     directory, name = os.path.split(interpreter)
-    if not set(directory).isdisjoint(":,\\"):
+    ours = os.path.dirname(os.path.abspath(__file__))
+    if not set(directory + ours).isdisjoint(":,\\"):
         raise OSError(f"overlayfs cannot name {directory}")
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID
-    empty = new_filesystem("tmpfs", None, [("nr_inodes", "1")], attributes)
-    try:
-        # overlayfs wants two lower layers where there is no upper one.
-        layers: list[tuple[str, str | None]] = [("lowerdir", f"{directory}:/proc/self/fd/{empty}")]
-        overlay = new_filesystem("overlay", "creche", layers, attributes)
-    finally:
-        os.close(empty)
+    # overlayfs wants two lower layers where there is no upper one; the first hides what both have.
+    if _detached_layers():
+        empty = new_filesystem("tmpfs", None, [("nr_inodes", "1")], attributes)
+        try:
+            overlay = _overlay(directory, f"/proc/self/fd/{empty}", attributes)
+        finally:
+            os.close(empty)
+    else:
+        overlay = _overlay(directory, ours, attributes)
     try:
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=overlay)
     finally:
         os.close(overlay)
+
+
+def _overlay(first: str, second: str, attributes: int) -> int:
+    layers: list[tuple[str, str | None]] = [("lowerdir", f"{first}:{second}")]
+    return new_filesystem("overlay", "creche", layers, attributes)
+
+
+def _detached_layers() -> bool:
+    """Whether overlayfs takes a layer that is not mounted anywhere: since Linux 6.15.
+
+    Older ones answer EINVAL and write a line to the kernel's log each time (clone_private_mount in
+    fs/namespace.c), so that is not tried.
+    """
+    major, minor = os.uname().release.split(".")[:2]
+    digits = minor.split("-")[0].split("+")[0]
+    return (int(major), int(digits) if digits.isdecimal() else 0) >= (6, 15)
 
 
 def _memfd_copy() -> int:
