@@ -21,6 +21,8 @@ EVENT = select.EPOLLPRI
 
 _ROUNDS = 50  # of moving or killing, against a process that forks all the time
 
+_KILLED = 0.2  # seconds to wait for a killed process, up to _ROUNDS times
+
 _counter = 0
 
 
@@ -177,6 +179,32 @@ def make() -> "HookCgroup | None":
         except OSError:
             os.rmdir(path)
             return None
+
+
+def sweep(base: str, runner: int) -> None:
+    """End and remove the cgroups that a process with this number left below base.
+
+    The caller knows that it is dead: it was killed while it ran a hook.
+    """
+    try:
+        names = os.listdir(base)
+    except OSError:
+        return
+    for name in names:
+        if not name.startswith(f"{PREFIX}{runner}."):
+            continue
+        try:
+            left = HookCgroup(base, f"{base}/{name}")
+        except OSError:
+            continue
+        left.kill()
+        with select.epoll() as poll:
+            poll.register(left.events_fd(), EVENT)
+            for _ in range(_ROUNDS):
+                if not left.populated():
+                    break
+                poll.poll(_KILLED)
+        left.remove()
 
 
 def _read(path: str) -> str:

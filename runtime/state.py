@@ -16,7 +16,7 @@ from runtime.jsonio import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypedDict
+    from typing import NotRequired, TypedDict
 
     from runtime.spec.types import Spec
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
         resctrl: groups that were made for it, in order.
         cgroup_planned: what is about to be made, and may still be somebody else's.
-        status is the last one saved: creating, created, running or deleting.
+        status is the last one saved: creating, created, running or deleting. runner: pid, start
+        time and cgroup of the process that saved it, which may be running hooks.
         """
 
         version: int
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         own_pid_namespace: bool
         annotations: dict[str, str]
         config: Spec
+        runner: NotRequired[tuple[int, int, str]]
 
 
 STATE_VERSION = 1

@@ -8,7 +8,7 @@ import runtime.linux.process as p
 from hooks.blocking import run_hooks
 from hooks.errors import HookError
 from runtime.channel import Channel, pair
-from runtime.errors import CrecheError, StateError
+from runtime.errors import CrecheError, NoSuchContainer, StateError
 from runtime.jsonio import dumps
 from runtime.lifecycle import protocol as steps
 from runtime.lifecycle.container import Container, CreateRequest
@@ -182,7 +182,12 @@ def delete(container: Container, force: bool = False) -> None:
     if force:
         # Before the lock: a create that hangs in a hook holds it, and must end first.
         container.kill_everything()
-    container.directory.lock()
+    try:
+        container.directory.lock()
+    except NoSuchContainer:
+        if force:
+            return  # the create that we ended has cleaned up after itself
+        raise
     try:
         drive(container, steps.destroy())
     finally:

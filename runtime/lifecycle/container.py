@@ -10,6 +10,7 @@ import os
 import time
 
 import runtime.linux.process as p
+from hooks.cgroup import own_cgroup, sweep
 from runtime import SPEC_VERSION
 from runtime.cgroups import Cgroup, discover, resolve_paths
 from runtime.channel import Channel, close_all
@@ -202,8 +203,20 @@ class Container:
         return oci_state(self.state, status, pid)
 
     def save(self, status: str) -> None:
+        """Save what is known; this process is the one that runs hooks from here on."""
+        self._sweep_hooks()
+        runner = os.getpid()
+        self.state["runner"] = (runner, process_start_time(runner) or 0, own_cgroup() or "")
         self.state["status"] = status
         self.directory.save(self.state)
+
+    def _sweep_hooks(self) -> None:
+        """If whoever ran hooks last was killed meanwhile, its hooks have outlived it."""
+        runner = self.state.get("runner")
+        if runner and runner[2] and self.state["boot_id"] == boot_id():
+            pid, start_time, base = runner
+            if pid != os.getpid() and process_start_time(pid) != start_time:
+                sweep(base, pid)
 
     # -- creating ----------------------------------------------------------------------------
 
@@ -307,6 +320,12 @@ class Container:
     def _how_init_ended(self) -> str:
         if self.pidfd < 0:
             return ""
+        # A dying process closes its descriptors before it can be waited for.
+        from select import POLLIN, poll
+
+        poller = poll()
+        poller.register(self.pidfd, POLLIN)
+        poller.poll(1000)
         try:
             ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except OSError:

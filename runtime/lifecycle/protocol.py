@@ -135,7 +135,11 @@ def create() -> Steps:
 
     Fails as if never attempted: whatever is there by then is destroyed, poststop hooks run.
     """
-    yield SaveState("creating")
+    try:
+        yield SaveState("creating")
+    except BaseException:
+        yield from _give_back()
+        raise
     try:
         yield Launch()
         yield SaveState("creating")
@@ -177,6 +181,14 @@ def destroy() -> Steps:
     yield RemoveCgroup()
     yield RunHooks("poststop", "stopped", keep_going=True)
     yield RemoveState()
+
+
+def _give_back() -> Steps:
+    """The id, when there is nothing yet but its directory (the disk may be full)."""
+    try:
+        yield RemoveState()
+    except Exception as error:  # noqa: BLE001 - the first error is the one to report
+        yield Warn(f"clean up: {error}")
 
 
 def _undo() -> Steps:

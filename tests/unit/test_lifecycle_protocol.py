@@ -105,11 +105,15 @@ def test_the_engine_hears_of_a_container_only_when_it_is_there() -> None:
 
 
 def test_if_not_even_the_state_can_be_saved_nothing_was_done() -> None:
-    """The caller claimed the id and gives it back; there is nothing to kill and no hook to run."""
+    """The id is given back; there is nothing to kill and no hook to run."""
     error = Failed("no space left")
     done, raised = drive(create(), {0: error})
 
-    assert done == [SaveState("creating")]
+    assert done == [SaveState("creating"), RemoveState()]
+    assert raised is error
+
+    done, raised = drive(create(), {0: error, 1: Failed("second")})
+    assert done == [SaveState("creating"), RemoveState(), Warn("clean up: second")]
     assert raised is error
 
 
