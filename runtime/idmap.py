@@ -12,6 +12,7 @@ import os
 import runtime.linux.mounts as m
 import runtime.linux.namespaces as ns
 from runtime.errors import KernelError
+from runtime.linux.files import write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ def write_map(pid: int, name: str, entries: list[tuple[int, int, int]]) -> None:
     try:
         if name == "gid_map" and os.geteuid() != 0:
             # Without privilege, groups can be mapped only if setgroups(2) is given up.
-            _write(f"/proc/{pid}/setgroups", "deny")
+            write_text(f"/proc/{pid}/setgroups", "deny")
         text = "".join(f"{inside} {host} {size}\n" for inside, host, size in entries)
-        _write(f"/proc/{pid}/{name}", text)
+        write_text(f"/proc/{pid}/{name}", text)
     except OSError as error:
         raise KernelError("write", f"/proc/{pid}/{name}", error.errno or 0, key) from None
 
@@ -95,11 +96,3 @@ def _write_with_helper(pid: int, name: str, entries: list[tuple[int, int, int]],
             "map ids with", helper, errno.EPERM, key,
             "is the range given to this user in /etc/subuid and /etc/subgid?",
         )  # fmt: skip
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)

@@ -19,6 +19,7 @@ from runtime.init.main import Init
 from runtime.init.mounts import open_source
 from runtime.init.rootfs import clone_root
 from runtime.init.seal import close_import_system
+from runtime.linux.files import write_text
 from runtime.linux.paths import filesystem_type
 from runtime.seccomp import Prepared, compile_filter, prepare
 from runtime.spec.sysctl import needs as sysctl_needs
@@ -370,11 +371,7 @@ def _write_time_offsets(plan: LaunchPlan) -> None:
 
 def _write_proc(path: str, text: str, key: str) -> None:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
+        write_text(path, text)
     except OSError as error:
         raise KernelError("write", path, error.errno or 0, key) from None
 

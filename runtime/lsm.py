@@ -11,6 +11,7 @@ import os
 
 from runtime.errors import KernelError
 from runtime.init import procfs
+from runtime.linux.files import read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,10 +111,6 @@ def _error(label: str, error: OSError, key: str) -> KernelError:
 
 def _first(path: str) -> str:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return read_text(path).strip()
     except OSError:
         return ""
-    try:
-        return os.read(fd, 64).decode("ascii", "replace").strip()
-    finally:
-        os.close(fd)

@@ -10,6 +10,7 @@ import errno
 import os
 
 from runtime.errors import ConfigError, KernelError
+from runtime.linux.files import write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def join(rdt: IntelRdt, container_id: str, pid: int, root: str = ROOT) -> Group:
             os.mkdir(monitoring)
             made.append(monitoring)
         for target in filter(None, (directory, monitoring)):
-            _write(f"{target}/tasks", str(pid))
+            write_text(f"{target}/tasks", str(pid))
     except OSError as error:
         remove(made)
         raise KernelError("resctrl", error.filename or directory, error.errno or 0, _KEY) from None
@@ -88,7 +89,7 @@ def _make_group(rdt: IntelRdt, directory: str, made: list[str]) -> None:
     os.mkdir(directory)
     made.append(directory)
     for line in wanted:
-        _write(f"{directory}/schemata", line + "\n")
+        write_text(f"{directory}/schemata", line + "\n")
 
 
 def _verify(directory: str, wanted: list[str]) -> None:
@@ -97,11 +98,3 @@ def _verify(directory: str, wanted: list[str]) -> None:
     for line in wanted:
         if "".join(line.split()) not in present:
             raise ConfigError(_KEY, f"{directory}/schemata does not hold the line {line!r}")
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)

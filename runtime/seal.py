@@ -13,6 +13,7 @@ import os
 import sys
 
 from runtime.errors import CrecheError
+from runtime.linux.files import read_text
 from runtime.linux.mounts import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOSUID,
@@ -37,12 +38,20 @@ def is_sealed() -> bool:
     fd = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if filesystem_type(fd) == OVERLAYFS_SUPER_MAGIC:
-            return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY)
+            return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY) and _detached(fd)
         return fcntl.fcntl(fd, F_GET_SEALS) & _SEALS == _SEALS
     except OSError:
         return False  # EINVAL: an ordinary file has no seals
     finally:
         os.close(fd)
+
+
+def _detached(fd: int) -> bool:
+    """Whether no path leads to the mount: a read-only overlay could also be an image's own root."""
+    lines = read_text(f"/proc/self/fdinfo/{fd}").splitlines()
+    identity = next((line.split()[1] for line in lines if line.startswith("mnt_id:")), "")
+    attached = (line.partition(" ")[0] for line in read_text("/proc/self/mountinfo").splitlines())
+    return identity != "" and identity not in attached
 
 
 def reexecute(script: str, arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ Parsing is pure: the two texts come from `/proc/self/mountinfo` (proc_pid_mounti
 
 from __future__ import annotations
 
-import os
+from runtime.linux.files import read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,20 +177,9 @@ def _hidden(mount: _Mount, covers: list[_Mount]) -> bool:
 
 def discover() -> Layout:
     """Look at the running system (reads three small files)."""
-    hierarchies = parse(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup"))
+    hierarchies = parse(read_text("/proc/self/mountinfo"), read_text("/proc/self/cgroup"))
     available: list[str] = []
     if UNIFIED in hierarchies:
         top = hierarchies[UNIFIED].mountpoint
-        available = _read(top + "/cgroup.controllers").split()
+        available = read_text(top + "/cgroup.controllers").split()
     return Layout(hierarchies, available)
-
-
-def _read(path: str) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        chunks = []
-        while chunk := os.read(fd, 65536):
-            chunks.append(chunk)
-    finally:
-        os.close(fd)
-    return b"".join(chunks).decode("utf-8", "surrogateescape")

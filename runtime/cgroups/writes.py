@@ -17,6 +17,7 @@ import errno
 import os
 
 from runtime.errors import KernelError
+from runtime.linux.files import read_text, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,29 +46,16 @@ _HINTS = {
 def read_file(directory: str | int, name: str) -> str:
     """All of a cgroup file; directory is a path or a descriptor."""
     if isinstance(directory, int):
-        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
-    else:
-        fd = os.open(directory + "/" + name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        chunks = []
-        while chunk := os.read(fd, 65536):
-            chunks.append(chunk)
-    finally:
-        os.close(fd)
-    return b"".join(chunks).decode("ascii", "replace")
+        return read_text(name, directory, nofollow=True)
+    return read_text(directory + "/" + name, nofollow=True)
 
 
 def write_file(directory: str | int, name: str, value: str) -> None:
     """One write(2): cgroup files take a value whole or not at all."""
-    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
     if isinstance(directory, int):
-        fd = os.open(name, flags, dir_fd=directory)
+        write_text(name, value, directory, nofollow=True)
     else:
-        fd = os.open(directory + "/" + name, flags)
-    try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
+        write_text(directory + "/" + name, value, nofollow=True)
 
 
 def apply_writes(paths: Mapping[str, str], writes: Iterable[Write]) -> None:

@@ -22,12 +22,9 @@ def mask(root: int, paths: list[str], null: int) -> None:
     try:
         for index, path in enumerate(paths):
             key = f"linux.maskedPaths[{index}]"
-            try:
-                target = open_path(root, path)
-            except OSError as error:
-                if error.errno in _ABSENT:
-                    continue
-                raise KernelError("open", path, error.errno or 0, key) from None
+            target = _open_if_there(root, path, key)
+            if target is None:
+                continue
             try:
                 if is_directory(target):
                     if empty < 0:
@@ -50,12 +47,9 @@ def make_readonly(root: int, paths: list[str]) -> None:
     """Bind each path that exists onto itself, recursively read-only."""
     for index, path in enumerate(paths):
         key = f"linux.readonlyPaths[{index}]"
-        try:
-            target = open_path(root, path)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                continue
-            raise KernelError("open", path, error.errno or 0, key) from None
+        target = _open_if_there(root, path, key)
+        if target is None:
+            continue
         try:
             tree = m.clone_tree(target, recursive=True)
             try:
@@ -67,6 +61,16 @@ def make_readonly(root: int, paths: list[str]) -> None:
             raise KernelError("make read-only", path, error.errno or 0, key) from None
         finally:
             os.close(target)
+
+
+def _open_if_there(root: int, path: str, key: str) -> int | None:
+    """The specification has paths that are missing passed over."""
+    try:
+        return open_path(root, path)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise KernelError("open", path, error.errno or 0, key) from None
 
 
 def _empty_directory() -> int:

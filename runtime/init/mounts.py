@@ -10,6 +10,7 @@ from runtime.errors import KernelError
 from runtime.init.copyup import copy_owner, copy_tree
 from runtime.init.inroot import is_directory, open_or_create, open_path, open_real_directory
 from runtime.linux.paths import PROC_SUPER_MAGIC, filesystem_type
+from runtime.plan.mounts import PROC_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,12 +110,26 @@ def _target(root: int, op: MountOp, directory: bool) -> tuple[int, bool]:
             target = _real_directory(root, op)
     except OSError as error:
         raise _error("destination of", op, error) from None
+    _refuse_inside_proc(target, op)
     if is_directory(target) != directory:
         os.close(target)
         number = errno.ENOTDIR if directory else errno.EISDIR
         hint = "source and destination must both be directories or both be files"
         raise KernelError("mount", op["destination"], number, _name(op), hint)
     return target, created
+
+
+def _refuse_inside_proc(target: int, op: MountOp) -> None:
+    """A link in the image must not lead a mount to where the plan would not allow one."""
+    if op["destination"] in ("/proc", *PROC_FILES) or filesystem_type(target) != PROC_SUPER_MAGIC:
+        return
+    os.close(target)
+    raise KernelError(
+        f'"{op["destination"]}" cannot be mounted because it is inside /proc',
+        "",
+        errno.EINVAL,
+        op["key"],
+    )
 
 
 def _real_directory(root: int, op: MountOp) -> int:

@@ -8,6 +8,7 @@ import os
 import runtime.linux.mounts as m
 from runtime.errors import KernelError
 from runtime.init.mounts import source_hint
+from runtime.linux.files import read_text
 
 
 def clone_root(path: str) -> int:
@@ -131,19 +132,7 @@ def _is_below(root: int, point: str) -> bool:
 
 
 def _mountinfo() -> list[str]:
-    return _read("/proc/self/mountinfo").splitlines()
-
-
-def _read(path: str) -> str:
-    """A file of the host's /proc, before the root changes; `open` would look for a codec."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        chunks = []
-        while chunk := os.read(fd, 65536):
-            chunks.append(chunk)
-    finally:
-        os.close(fd)
-    return os.fsdecode(b"".join(chunks))
+    return read_text("/proc/self/mountinfo").splitlines()
 
 
 def _mount_point(fd: int) -> tuple[str, bool]:
@@ -151,7 +140,7 @@ def _mount_point(fd: int) -> tuple[str, bool]:
 
     proc_pid_fdinfo(5), mnt_id; proc_pid_mountinfo(5).
     """
-    lines = _read(f"/proc/self/fdinfo/{fd}").splitlines()
+    lines = read_text(f"/proc/self/fdinfo/{fd}").splitlines()
     identity = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
     for line in _mountinfo():
         fields = line.split(" ")
