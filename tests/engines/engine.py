@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mountinfo import cgroup_mounts
+from tests.support.mountinfo import cgroup_mounts, mounts
 from tests.support.runtimes import CRECHE, PATH_VARIABLE, Result
 from tests.support.waiting import (
     DEADLINE,
@@ -266,6 +266,9 @@ class Place:
             shutil.rmtree(run)
 
     def end(self) -> None:
-        """Stop every daemon, the youngest first."""
+        """Stop every daemon, the youngest first; unmount what it kept mounted while it ran."""
         for daemon in reversed(self.daemons):
             daemon.stop()
+        targets = [mount.target for mount in mounts() if mount.target.startswith(f"{self.run}/")]
+        for target in sorted(targets, reverse=True):
+            call(["umount", target]).ok()

@@ -23,7 +23,7 @@ def docker(place: Place, archive: Path) -> Iterator[Docker]:
     need("dockerd", "docker", "containerd")
     place.allowed_in_run |= {"containerd", "docker", "docker.sock"}
     made = Docker(place, archive)
-    made.run(args=["/bin/true"]).ok()
+    made.run("--network=host", args=["/bin/true"]).ok()  # dockerd keeps that namespace mounted
     yield made
 
 
@@ -96,7 +96,9 @@ def test_exec(docker: Docker) -> None:
 
 def test_exec_of_what_cannot_run(docker: Docker) -> None:
     with docker.container(sh=IDLE) as name:
-        docker("exec", name, "/nope").failed(127)
+        done = docker("exec", name, "/nope").failed()
+        assert done.rc in (126, 127)  # Docker 20.10 answers 126, later ones 127
+        assert "no such file or directory" in done.stdout + done.stderr
         docker("exec", name, "/noexec").failed(126)
 
 
@@ -189,6 +191,7 @@ def test_restart_policies(docker: Docker) -> None:
 
 def test_options(docker: Docker, tmp_path: Path) -> None:
     (tmp_path / "in").write_text("inside\n")
+    tmp_path.chmod(0o755)
     script = "touch /x; cat /v/in; touch /v/out; touch /tmp/y; pwd; id -u; id -G; hostname"
     done = docker.run(
         "--read-only", "--tmpfs=/tmp", f"--volume={tmp_path}:/v:ro", "--workdir=/data",
@@ -207,8 +210,14 @@ def test_security(docker: Docker, tmp_path: Path) -> None:
     profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
     done = docker.run(f"--security-opt=seccomp={profile}", sh="mkdir /x").failed()
     assert "not supported" in done.stderr.lower()
-    script = "mount -t tmpfs t /mnt && echo mounted"
-    assert docker.run("--privileged", sh=script).ok().stdout == "mounted\n"
+
+
+def test_privileged(docker: Docker) -> None:
+    """As root of a container, which lacks some of the capabilities that Docker asks for."""
+    done = docker.run("--privileged", sh="mount -t tmpfs t /mnt && echo mounted")
+    if docker.place.runtime == "runc" and "unable to apply caps" in done.stderr:
+        pytest.xfail("runc 1.1 refuses capabilities that this machine does not have")
+    assert done.ok().stdout == "mounted\n"
 
 
 def test_namespaces(docker: Docker) -> None:
