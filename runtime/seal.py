@@ -88,7 +88,8 @@ def _overlay_copy(interpreter: str) -> int:
     one, unlike the read-only flag of a bind mount.
     """
     directory, name = os.path.split(interpreter)
-    ours = os.path.dirname(os.path.abspath(__file__))
+    # Some directory that is neither above nor below the other; the package `hooks` is next to ours.
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/hooks"
     if not set(directory + ours).isdisjoint(":,\\"):
         raise OSError(f"overlayfs cannot name {directory}")
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID
