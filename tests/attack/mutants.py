@@ -66,7 +66,7 @@ MUTANTS = {
         ("runtime/seal.py", "if filesystem_type(fd) == OVERLAYFS_SUPER_MAGIC:", "if True:"),
         (
             "runtime/seal.py",
-            "return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY)",
+            "return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY) and _detached(fd)",
             "return True",
         ),
     ),
