@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,8 @@ def say(text: str) -> None:
 def main() -> int:
     """Return 0 if tests ran and none failed."""
     options = _options()
+    # A time limit that ends this should not leave gigabytes in /tmp.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     began = time.monotonic()
     cache = Path(os.environ.get("VM_CACHE") or REPOSITORY / ".cache/vm").resolve()
     build: list[str | Path] = [_BUILD, "--dir", cache, SUITE]

@@ -47,10 +47,12 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
         "test_a_network_made_by_hand[creche]",
     ),
     # Before Linux 6.15 the interpreter is sealed in a way of its own.
-    "tests/attack/test_interpreter_file.py": ("test_the_interpreter_cannot_be_overwritten",),
+    "tests/attack/test_interpreter_file.py": (
+        "test_the_interpreter_cannot_be_overwritten[run-script]",
+        "test_the_interpreter_cannot_be_overwritten[exec-directly]",
+    ),
     "tests/integration/test_supervisor_containers.py": (
         "test_out_of_memory_is_told_from_other_kills",
-        "test_after_sigkill_the_next_one_clears_up_and_goes_on",
     ),
 }
 
