@@ -264,6 +264,22 @@ def find_tty() -> tuple[int | None, bool]:
         return None, False
 
 
+def copy_window(master: int) -> None:
+    """Give a pty the size of the caller's terminal, before anybody on it can ask for the size."""
+    tty, opened = find_tty()
+    if tty is None:
+        return
+    try:
+        size = fcntl.ioctl(tty, TIOCGWINSZ, bytes(8))
+        if any(size):
+            fcntl.ioctl(master, TIOCSWINSZ, size)
+    except OSError:
+        pass  # a size is a comfort
+    finally:
+        if opened:
+            os.close(tty)
+
+
 def unblocked(fd: int) -> int:
     """A non-blocking descriptor for the same pipe or terminal, else fd itself.
 

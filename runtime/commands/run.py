@@ -46,6 +46,10 @@ def run(call: Call) -> int:
     try:
         if request.notify:
             relay = open_notify(container, detach=detach)
+        if signals is not None and container.console >= 0:
+            from runtime.terminal import copy_window
+
+            copy_window(container.console)
         blocking.start(container)
         if signals is None:
             if relay is not None:
