@@ -1,4 +1,4 @@
-"""Handing descriptors to the engine that called: a terminal's master, a process' pidfd."""
+"""Handing over to the engine that called: a terminal's master, a process' pidfd, a pid file."""
 
 from __future__ import annotations
 
@@ -46,3 +46,19 @@ def send_descriptor(path: str, fd: int, payload: bytes, option: str) -> None:
         connection.close()
         if directory >= 0:
             os.close(directory)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Decimal, no newline; in place at once, so that no reader sees half of it."""
+    directory, _, name = path.rpartition("/")
+    temporary = f"{directory}/.{name}.{os.getpid()}"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(temporary, flags, 0o666)
+        try:
+            os.write(fd, str(pid).encode())
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as error:
+        raise KernelError("write pid file", path, error.errno or 0, "--pid-file") from None

@@ -20,6 +20,7 @@ from runtime.errors import CrecheError, InitError, NoSuchContainer
 from runtime.jsonio import dumps
 from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle import protocol as steps
+from runtime.lifecycle.request import CreateRequest
 from supervisor.container import ContainerError, Exit, Report
 from supervisor.launching import LauncherClient, Plan
 from supervisor.policy import Cause
@@ -66,7 +67,7 @@ class DrivenContainer:
 
     def __init__(
         self,
-        request: lifecycle.CreateRequest,
+        request: CreateRequest,
         plan: Plan | None,
         layout: Any,
         launcher: LauncherClient,

@@ -17,7 +17,7 @@ from typing import Any, Self
 from runtime.cgroups import discover, resolve_paths
 from runtime.errors import CrecheError, NoSuchContainer
 from runtime.lifecycle import blocking
-from runtime.lifecycle.container import CreateRequest
+from runtime.lifecycle.request import CreateRequest
 from runtime.plan.compile import compile_plan
 from runtime.state import make_root
 from supervisor.container import Report

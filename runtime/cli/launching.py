@@ -10,7 +10,7 @@ from runtime.errors import CrecheError, strerror
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.call import Call
-    from runtime.lifecycle.container import CreateRequest
+    from runtime.lifecycle.request import CreateRequest
     from runtime.spec.types import Spec
 
 BUNDLE = Flag("bundle, b", "the bundle's directory (default: the current directory)", "string")
@@ -151,7 +151,7 @@ def read_file(path: str) -> bytes:
 
 def creation(call: Call, *, detach: bool) -> CreateRequest:
     """What the command line of create or run asks for, checked. Raises CrecheError."""
-    from runtime.lifecycle.container import CreateRequest
+    from runtime.lifecycle.request import CreateRequest
 
     refuse_unsupported(call)
     bundle = bundle_directory(call)

@@ -118,7 +118,7 @@ def wanted_process(call: Call, bundle: str) -> Process:
 
 def hand_over(call: Call, executed: Executed) -> None:
     """Give the engine what it asked for: pid file, pidfd, terminal."""
-    from runtime.lifecycle.container import write_pid_file
+    from runtime.handover import write_pid_file
 
     flags = call.flags
     pid_file = absolute(flags.text("pid-file"))

@@ -11,13 +11,13 @@ from runtime.channel import Channel, pair
 from runtime.errors import CrecheError, NoSuchContainer, StateError
 from runtime.jsonio import dumps
 from runtime.lifecycle import protocol as steps
-from runtime.lifecycle.container import Container, CreateRequest
+from runtime.lifecycle.container import Container
 from runtime.state import StateDir, open_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runtime.lifecycle.container import Logger
     from runtime.lifecycle.protocol import Step, Steps
+    from runtime.lifecycle.request import CreateRequest, Logger
 
 SIGKILL = 9
 

@@ -15,7 +15,7 @@ from runtime import SPEC_VERSION
 from runtime.cgroups import Cgroup, discover, resolve_paths
 from runtime.channel import Channel, close_all
 from runtime.errors import InitError, KernelError, StateError
-from runtime.handover import send_console, send_pidfd
+from runtime.handover import send_console, send_pidfd, write_pid_file
 from runtime.linux.namespaces import FLAGS
 from runtime.plan.compile import compile_plan
 from runtime.seccomp import agent
@@ -33,61 +33,11 @@ from runtime.state import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from hooks.types import Hook
     from runtime.cgroups import Layout
+    from runtime.lifecycle.request import CreateRequest, Logger
     from runtime.plan.types import LaunchPlan
-    from runtime.spec.types import Spec
     from runtime.state import State
-
-    class Logger(Protocol):
-        """Where diagnostics go: runtime.cli.log.Log, or the supervisor's."""
-
-        def debug(self, text: str) -> None: ...
-        def warning(self, text: str) -> None: ...
-
-
-class CreateRequest:
-    """What `create` was asked for. Paths are absolute; "" stands for none.
-
-    stdio: descriptors for 0, 1, 2 and on (-1: a hole). notify: make the directory that spec mounts
-    for sd_notify(3) (runtime/notify.py).
-    """
-
-    __slots__ = (
-        "bundle", "console_socket", "id", "log", "no_new_keyring", "no_pivot", "notify",
-        "pid_file", "pidfd_socket", "root", "spec", "stdio",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        root: str,
-        container_id: str,
-        bundle: str,
-        spec: Spec,
-        log: Logger,
-        *,
-        stdio: list[int] | None = None,
-        console_socket: str = "",
-        pidfd_socket: str = "",
-        pid_file: str = "",
-        no_pivot: bool = False,
-        no_new_keyring: bool = False,
-        notify: bool = False,
-    ) -> None:
-        self.root = root
-        self.id = container_id
-        self.bundle = bundle
-        self.spec = spec
-        self.log = log
-        self.stdio = stdio or [0, 1, 2]
-        self.console_socket = console_socket
-        self.pidfd_socket = pidfd_socket
-        self.pid_file = pid_file
-        self.no_pivot = no_pivot
-        self.no_new_keyring = no_new_keyring
-        self.notify = notify
 
 
 class Container:
@@ -427,22 +377,6 @@ def check_rootfs(path: str) -> None:
         hint = "a symbolic link is not followed" if os.path.islink(path) else ""
         raise KernelError("open", path, error.errno or 0, "root.path", hint) from None
     os.close(fd)
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """Decimal, no newline; in place at once, so that no reader sees half of it."""
-    directory, _, name = path.rpartition("/")
-    temporary = f"{directory}/.{name}.{os.getpid()}"
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(temporary, flags, 0o666)
-        try:
-            os.write(fd, str(pid).encode())
-        finally:
-            os.close(fd)
-        os.rename(temporary, path)
-    except OSError as error:
-        raise KernelError("write pid file", path, error.errno or 0, "--pid-file") from None
 
 
 def _signal_quietly(pidfd: int, number: int) -> None:

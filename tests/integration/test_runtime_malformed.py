@@ -11,7 +11,7 @@ import pytest
 from runtime.cgroups import discover
 from runtime.errors import CrecheError
 from runtime.lifecycle import blocking
-from runtime.lifecycle.container import CreateRequest
+from runtime.lifecycle.request import CreateRequest
 from runtime.spec import load_bundle
 from tests.support.bundle import Bundle
 from tests.support.inside import message
