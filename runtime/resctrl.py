@@ -9,15 +9,30 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime.errors import ConfigError, KernelError
-from runtime.linux.files import write_text
+from runtime.cgroups.layout import unescape
+from runtime.errors import ConfigError, CrecheError, KernelError
+from runtime.linux.files import read_text, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.spec.types import IntelRdt
 
-ROOT = "/sys/fs/resctrl"
 _KEY = "linux.intelRdt"
+
+# Option of `update`, key in linux.intelRdt, directory of info/ that shows the feature, message.
+_FEATURES = (
+    ("l3CacheSchema", "L3", "Intel RDT/CAT: l3 cache schema is not enabled"),
+    ("memBwSchema", "MB", "Intel RDT/MBA: memory bandwidth schema is not enabled"),
+)
+
+
+def mountpoint() -> str:
+    """Where resctrl is mounted, "" if it is not."""
+    for line in read_text("/proc/self/mountinfo").splitlines():
+        before, _dash, after = line.partition(" - ")
+        if after.startswith("resctrl "):
+            return unescape(before.split(" ")[4])
+    return ""
 
 
 class Group:
@@ -39,13 +54,14 @@ def schemata(rdt: IntelRdt) -> list[str]:
     return lines + list(rdt.get("schemata", []))
 
 
-def join(rdt: IntelRdt, container_id: str, pid: int, root: str = ROOT) -> Group:
+def join(rdt: IntelRdt, container_id: str, pid: int, root: str) -> Group:
     """Put a process into its group, made where closID names none that is there.
 
+    root: mountpoint().
     All or nothing: what was made is removed again on failure. Raises ConfigError, KernelError.
     """
-    if not os.path.exists(f"{root}/tasks"):
-        raise ConfigError(_KEY, f"needs resctrl, which is not mounted on {root}")
+    if not root or not os.path.exists(f"{root}/tasks"):
+        raise ConfigError(_KEY, "needs resctrl, which is not mounted")
     name = rdt.get("closID", "") or container_id
     directory = root if name == "/" else f"{root}/{name}"
     made: list[str] = []
@@ -98,3 +114,37 @@ def _verify(directory: str, wanted: list[str]) -> None:
     for line in wanted:
         if "".join(line.split()) not in present:
             raise ConfigError(_KEY, f"{directory}/schemata does not hold the line {line!r}")
+
+
+def check(schemas: dict[str, str], configured: object, top: str) -> None:
+    """Whether the schemas that are given (key of linux.intelRdt -> text) can be written.
+
+    configured: linux.intelRdt of the container, or None; top: mountpoint(). Raises CrecheError.
+    """
+    for key, feature, refusal in _FEATURES:
+        if schemas.get(key) and not (top and os.path.isdir(f"{top}/info/{feature}")):
+            raise CrecheError(refusal)
+    if not configured:
+        raise CrecheError("updating a non-existent Intel RDT configuration is not supported")
+
+
+def write(schemas: dict[str, str], group: str, top: str) -> None:
+    """Write them to the group that the container is in ("/": the top one). Raises KernelError."""
+    directory = top if group == "/" else f"{top}/{group}"
+    for key, _feature, _refusal in _FEATURES:
+        for line in schemas.get(key, "").splitlines():
+            _write_line(directory, line, f"linux.intelRdt.{key}", top)
+
+
+def _write_line(directory: str, line: str, key: str, top: str) -> None:
+    try:
+        write_text(f"{directory}/schemata", line + "\n")
+    except OSError as error:
+        hint = ""
+        if error.errno == errno.EINVAL:
+            try:  # the kernel says there what it did not like
+                hint = read_text(f"{top}/info/last_cmd_status").strip()
+            except OSError:
+                hint = ""
+        path = f"{directory}/schemata"
+        raise KernelError(f"write {line!r} to", path, error.errno or 0, key, hint) from None

@@ -139,22 +139,22 @@ def revise(call: Call, container: Container, wanted: Resources) -> None:
 
 def check_rdt(container: Container, schemas: dict[str, str]) -> str:
     """Where resctrl is mounted, or "" if no schema is given. Raises CrecheError if it must fail."""
-    from runtime.cgroups import rdt
+    from runtime import resctrl
 
     if not any(schemas.values()):
         return ""
-    top = rdt.mountpoint()
-    rdt.check(schemas, container.state["config"].get("linux", {}).get("intelRdt"), top)
+    top = resctrl.mountpoint()
+    resctrl.check(schemas, container.state["config"].get("linux", {}).get("intelRdt"), top)
     return top
 
 
 def write_rdt(container: Container, schemas: dict[str, str], top: str) -> None:
     """Write the Intel RDT schemas, and note them in the container's state."""
-    from runtime.cgroups import rdt
+    from runtime import resctrl
 
     linux: dict[str, Any] = container.state["config"].get("linux", {})  # type: ignore[assignment]
     configured = linux["intelRdt"]
-    rdt.write(schemas, configured.get("closID") or container.directory.id, top)
+    resctrl.write(schemas, configured.get("closID") or container.directory.id, top)
     configured.update({key: value for key, value in schemas.items() if value})
 
 

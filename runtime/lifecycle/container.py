@@ -195,7 +195,9 @@ class Container:
         if rdt:
             from runtime import resctrl
 
-            self.state["resctrl"] = resctrl.join(rdt, self.directory.id, pid).made
+            self.state["resctrl"] = resctrl.join(
+                rdt, self.directory.id, pid, resctrl.mountpoint()
+            ).made
 
     def cgroup_mounts(self) -> list[tuple[str, str, list[str]]] | None:
         """For a cgroup mount: (name, host directory, links) of each hierarchy; None on v2.

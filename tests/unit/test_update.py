@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime.cgroups import Layout, compile_resources, rdt
+from runtime import resctrl as rdt
+from runtime.cgroups import Layout, compile_resources
 from runtime.cgroups.layout import Hierarchy
 from runtime.cgroups.revise import to_save, to_write
 from runtime.cgroups.undo import restore, snapshot
