@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.bundle import Bundle
-from tests.support.inside import DEAF, IDLE, ask, ask_running, launched, message
+from tests.support.inside import DEAF, IDLE, ask, ask_running, cgroups_named, launched, message
 from tests.support.mountinfo import cgroup_mounts, cgroup_of
 from tests.support.runtimes import Runtime
 from tests.support.waiting import reap, wait_exit, wait_for, wait_path, wait_pidfd
@@ -78,8 +78,7 @@ def test_the_default_place_is_below_the_callers_own(
             continue  # runc 1.1 leaves the unified tree of a hybrid machine alone
         assert path == f"{own[hierarchy].rstrip('/')}/{container_id}", hierarchy
     runtime.run(["delete", "--force", container_id]).ok()
-    for top in cgroup_mounts().values():
-        assert not list(top.rglob(container_id))
+    assert cgroups_named(container_id) == []
 
 
 def test_a_path_of_its_own(

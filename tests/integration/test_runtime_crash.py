@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.support.bundle import Bundle
-from tests.support.inside import DEAF, IDLE, launched, message, namespace
+from tests.support.inside import DEAF, IDLE, cgroups_named, launched, message, namespace
 from tests.support.isolation import mount
-from tests.support.mountinfo import cgroup_mounts, mounts
+from tests.support.mountinfo import mounts
 from tests.support.runtimes import Runtime
 from tests.support.waiting import wait_exit, wait_path
 
@@ -23,10 +23,6 @@ pytestmark = pytest.mark.root
 Bundles = Callable[..., Bundle]
 
 QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-
-
-def traces(container: str) -> list[Path]:
-    return [path for top in cgroup_mounts().values() for path in top.rglob(container)]
 
 
 def hanging(made: Bundle, stage: str) -> Path:
@@ -65,7 +61,7 @@ def test_create_killed_in_a_hook(
 
     assert not creche.exists(container_id)
     assert list(creche.root.iterdir()) == []
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
     _end_hook(stage)
 
 
@@ -101,7 +97,7 @@ def test_a_create_that_hangs_in_a_hook_is_ended_by_delete_force(
     assert process.returncode == 1
     assert b"create failed" in err
     assert not creche.exists(container_id)
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -110,7 +106,12 @@ def test_a_signal_while_run_creates(
 ) -> None:
     """It is kept and forwarded to the program once that runs."""
     name = signal.Signals(number).name.removeprefix("SIG")
-    made = bundle(sh=f"trap 'exit 7' {name}; while :; do sleep 1000 & wait; done")
+    # Without a pid namespace: the init of one would not even notice, before it has a handler.
+    listing = [namespace(kind) for kind in ("mount", "network", "ipc", "uts")]
+    made = bundle(
+        {"linux": {"namespaces": listing}},
+        sh=f"trap 'exit 7' {name}; while :; do sleep 1000 & wait; done",
+    )
     gate = made.path / "gate"
     os.mkfifo(gate)
     hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo >{made.path}/reached; read x <{gate}"]}
@@ -145,7 +146,7 @@ def test_start_killed_in_a_hook(
     _end_hook(stage)
 
     assert not creche.exists(container_id)
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
 
 
 def test_run_killed_leaves_the_container_to_delete(
@@ -162,7 +163,7 @@ def test_run_killed_leaves_the_container_to_delete(
     creche.run(["delete", "--force", container_id]).ok()
     wait_exit(pid)
 
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
 
 
 def test_init_killed_before_start(creche: Runtime, bundle: Bundles, container_id: str) -> None:
@@ -190,7 +191,7 @@ def test_init_killed_while_create_waits_for_it(
     assert process.returncode == 1
     assert b"init died before it was created (signal 9)" in err
     assert list(creche.root.iterdir()) == []
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
 
 
 # Files that are not what they should be -----------------------------------------------------------
@@ -243,7 +244,7 @@ def test_a_full_disk(bundle: Bundles, container_id: str, tiny: Path, room: int) 
     assert "no space left on device" in message(result)
     assert [entry.name for entry in tiny.iterdir() if entry.name != ".fill"] == []
     assert mounts() == before
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
 
 
 def test_a_disk_that_fills_up_later_does_not_keep_anybody_from_deleting(
@@ -288,7 +289,7 @@ def test_a_pid_file_that_cannot_be_written_undoes_all(
 
     assert "/nowhere" in message(result)
     assert not runtime.exists(container_id)
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
 
 
 def test_two_at_once_for_one_id(creche: Runtime, bundle: Bundles, container_id: str) -> None:

@@ -307,7 +307,9 @@ def test_exec_forwards_signals_and_hands_on_descriptors(
     creche: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
 ) -> None:
     launched(creche, container_id, bundle(sh=IDLE))
-    script = "trap 'echo got; exit 8' TERM; echo ready; while :; do sleep 1000 & wait; done"
+    # What runs in the background must not hold on to the output.
+    waiting = "while :; do sleep 1000 >/dev/null 2>&1 & wait; done"
+    script = f"trap 'echo got; exit 8' TERM; echo ready; {waiting}"
     process = creche.popen(["exec", container_id, "sh", "-c", script])
     assert process.stdout is not None
     read_until(process.stdout.fileno(), b"ready")

@@ -14,8 +14,8 @@ from runtime.lifecycle import blocking
 from runtime.lifecycle.request import CreateRequest
 from runtime.spec import load_bundle
 from tests.support.bundle import Bundle
-from tests.support.inside import message
-from tests.support.mountinfo import cgroup_mounts, mounts
+from tests.support.inside import cgroups_named, message
+from tests.support.mountinfo import mounts
 from tests.support.runtimes import Runtime
 from tests.unit.spec.malformed import MALFORMED, Malformed
 
@@ -36,11 +36,6 @@ class Silent:
 
     def warning(self, text: str) -> None:
         """Drop it."""
-
-
-def traces(container: str) -> list[Path]:
-    """Control groups with the container's name."""
-    return [path for top in cgroup_mounts().values() for path in top.rglob(container)]
 
 
 def test_there_are_enough() -> None:
@@ -75,7 +70,7 @@ def test_every_one_is_refused_and_makes_nothing(
 
     assert wrong == []
     assert mounts() == before
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []
 
 
 @pytest.mark.parametrize("case", BY_COMMAND, ids=lambda case: case.name)
@@ -94,4 +89,4 @@ def test_by_the_command_line(
     assert result.stderr.count("level=error") == 1
     assert list(creche.root.iterdir()) == []
     assert mounts() == before
-    assert traces(container_id) == []
+    assert cgroups_named(container_id) == []

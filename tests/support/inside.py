@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.bundle import Bundle
+from tests.support.mountinfo import cgroup_mounts, cgroup_of
 from tests.support.runtimes import Result, Runtime
 
 # Programs that stay. busybox' ash as process 1 gets no signal that it has no handler for.
@@ -73,6 +74,18 @@ def parse_status(text: str) -> dict[str, str]:
     """Lines of the form ``Name:<tab>value``."""
     pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
     return {name: value.strip() for name, _, value in pairs}
+
+
+def cgroups_named(name: str) -> list[str]:
+    """Control groups of this name below our own, in any hierarchy."""
+    own = cgroup_of()
+    return [
+        path
+        for hierarchy, top in cgroup_mounts().items()
+        if hierarchy in own
+        for path, _, _ in os.walk(top / own[hierarchy].lstrip("/"))
+        if os.path.basename(path) == name
+    ]
 
 
 def namespaces(pid: int | str = "self") -> dict[str, str]:
