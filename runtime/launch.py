@@ -40,11 +40,12 @@ class Launch:
     runtime/channel.py. cgroup_mounts: for a cgroup mount on v1, (name, host directory, links).
     filter: the compiled seccomp profile, if it is there already.
     keyring: name of the session keyring, "" for none. debug: whether init tells what it does.
+    tied: whether init dies with its parent.
     """
 
     __slots__ = (
         "cgroup_mounts", "debug", "filter", "join_fds", "keyring", "labels", "listener",
-        "no_pivot", "plan", "sources", "stdio", "sync",
+        "no_pivot", "plan", "sources", "stdio", "sync", "tied",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +59,7 @@ class Launch:
         no_pivot: bool = False,
         keyring: str = "",
         debug: bool = False,
+        tied: bool = False,
     ) -> None:
         self.plan = plan
         self.stdio = stdio
@@ -67,6 +69,7 @@ class Launch:
         self.no_pivot = no_pivot
         self.keyring = keyring
         self.debug = debug
+        self.tied = tied
         self.filter: Prepared | None = None
         self.labels = lsm.Labels()
         self.sources: dict[str, int] = {}

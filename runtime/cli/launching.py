@@ -182,4 +182,5 @@ def creation(call: Call, *, detach: bool) -> CreateRequest:
         no_pivot=call.flags.on("no-pivot"),
         no_new_keyring=call.flags.on("no-new-keyring"),
         notify=notified,
+        tied=not detach,
     )

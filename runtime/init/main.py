@@ -223,6 +223,10 @@ class Init:
             state = _state_for_hook(message.get("state"))
             run_hooks("startContainer", hooks, state, isolate=False, before_exec=install)
             program.close_between(len(self.launch.stdio), [channel.fileno()])
+            if self.launch.tied:
+                # Whoever started us in the foreground holds our streams' other ends, and waits for
+                # their end if that process is killed (Slurm's step daemon does).
+                p.prctl(p.PR_SET_PDEATHSIG, _signal.SIGKILL)
             turn_into(process, self.path, self.env, self.filter, channel)
         except BaseException as error:
             report(channel, error)

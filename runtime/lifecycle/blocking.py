@@ -96,7 +96,8 @@ def _launch(container: Container) -> None:
             cgroup_mounts=container.cgroup_mounts(),
             no_pivot=request.no_pivot,
             keyring=container.keyring(),
-            debug=True,
+            debug=bool(getattr(request.log, "debugging", False)),
+            tied=request.tied,
         )
         launched = launch(order, cgroup, container.log.warning)
         container.own_cgroup(cgroup.paths)

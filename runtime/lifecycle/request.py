@@ -19,12 +19,12 @@ class CreateRequest:
     """What `create` was asked for. Paths are absolute; "" stands for none.
 
     stdio: descriptors for 0, 1, 2 and on (-1: a hole). notify: make the directory that spec mounts
-    for sd_notify(3) (runtime/notify.py).
+    for sd_notify(3) (runtime/notify.py). tied: init dies with the process that launches it.
     """
 
     __slots__ = (
         "bundle", "console_socket", "id", "log", "no_new_keyring", "no_pivot", "notify",
-        "pid_file", "pidfd_socket", "root", "spec", "stdio",
+        "pid_file", "pidfd_socket", "root", "spec", "stdio", "tied",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +42,7 @@ class CreateRequest:
         no_pivot: bool = False,
         no_new_keyring: bool = False,
         notify: bool = False,
+        tied: bool = False,
     ) -> None:
         self.root = root
         self.id = container_id
@@ -55,3 +56,4 @@ class CreateRequest:
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring
         self.notify = notify
+        self.tied = tied
