@@ -129,20 +129,20 @@ def test_start_killed_in_a_hook(
     assert cgroups_named(container_id) == []
 
 
-def test_run_killed_leaves_the_container_to_delete(
+def test_run_killed_leaves_nothing_that_delete_does_not_take(
     creche: Runtime, bundle: Bundles, container_id: str
 ) -> None:
-    """Slurm's way: SIGKILL of `run`, then `delete --force`."""
+    """Slurm's way: SIGKILL of `run`, then `delete --force`. The program dies with its holder."""
     made = bundle({"root": {"readonly": False}}, sh=f"echo >/tmp/ready; {DEAF}")
     process = creche.popen(["run", "-b", made, container_id], **QUIET)
     wait_path(made.rootfs / "tmp/ready")
+    pid = creche.pid(container_id)
     process.kill()
     process.wait()
-    assert creche.status(container_id) == "running"
-    pid = creche.pid(container_id)
     creche.run(["delete", "--force", container_id]).ok()
     wait_exit(pid)
 
+    assert not creche.exists(container_id)
     assert cgroups_named(container_id) == []
 
 
