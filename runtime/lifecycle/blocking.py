@@ -159,7 +159,7 @@ def open_container(root: str, container_id: str, log: Logger) -> Container:
 
 def start(container: Container) -> None:
     """Run the program of a created container; StateError in runc's words otherwise."""
-    container.directory.lock()
+    container.lock()
     try:
         status = container.status()
         if status == "stopped":
@@ -184,7 +184,7 @@ def delete(container: Container, force: bool = False) -> None:
         # Before the lock: a create that hangs in a hook holds it, and must end first.
         container.kill_everything()
     try:
-        container.directory.lock()
+        container.lock()
     except NoSuchContainer:
         if force:
             return  # the create that we ended has cleaned up after itself
@@ -244,6 +244,8 @@ def end(container: Container) -> None:
     try:
         container.directory.lock()
         drive(container, steps.destroy())
+    except NoSuchContainer:
+        pass  # somebody else has deleted it
     except CrecheError as error:
         container.log.warning(f"clean up: {error}")
     finally:

@@ -116,6 +116,18 @@ class Container:
         """As runtime.state.current_status."""
         return current_status(self.directory, self.state)
 
+    def lock(self) -> None:
+        """Wait for the right to change the container, and read again what changed meanwhile.
+
+        Raises NoSuchContainer if it is gone by then, StateError for a damaged state.
+        """
+        self.directory.lock()
+        try:
+            self.state = self.directory.load()
+        except BaseException:
+            self.directory.unlock()
+            raise
+
     def cgroup(self) -> Cgroup:
         return Cgroup(self.state["cgroup"])
 
