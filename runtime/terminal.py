@@ -9,6 +9,7 @@ import fcntl
 import os
 import select
 import stat
+import struct
 
 from runtime.foreground import forward
 
@@ -266,15 +267,29 @@ def find_tty() -> tuple[int | None, bool]:
 
 def copy_window(master: int) -> None:
     """Give a pty the size of the caller's terminal, before anybody on it can ask for the size."""
+    size = _window()
+    if any(size):
+        try:
+            fcntl.ioctl(master, TIOCSWINSZ, size)
+        except OSError:
+            pass  # a size is a comfort
+
+
+def caller_size() -> tuple[int, int] | None:
+    """(rows, columns) of the caller's terminal, or None if it has none or does not know."""
+    rows, columns, _, _ = struct.unpack("HHHH", _window())
+    return (rows, columns) if rows and columns else None
+
+
+def _window() -> bytes:
+    """struct winsize of the caller's terminal; zeroes if there is none (ioctl_tty(2))."""
     tty, opened = find_tty()
     if tty is None:
-        return
+        return bytes(8)
     try:
-        size = fcntl.ioctl(tty, TIOCGWINSZ, bytes(8))
-        if any(size):
-            fcntl.ioctl(master, TIOCSWINSZ, size)
+        return fcntl.ioctl(tty, TIOCGWINSZ, bytes(8))
     except OSError:
-        pass  # a size is a comfort
+        return bytes(8)
     finally:
         if opened:
             os.close(tty)

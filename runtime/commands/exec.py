@@ -78,9 +78,15 @@ def run(call: Call) -> int:
     socket = flags.text("console-socket")
     terminal = process.get("terminal", False)
     check_terminal(call.program, terminal=terminal, detach=detach, socket=socket)
+    plan = compile_process(process)
+    if terminal and not detach and plan["console_size"] is None:
+        from runtime.terminal import caller_size
+
+        # Now, so that the program cannot ask for the size before it is there.
+        plan["console_size"] = caller_size()
     order = Execution(
         container,
-        compile_process(process),
+        plan,
         stdio(preserved_fds(call)),
         ignore_paused=flags.on("ignore-paused"),
         cgroups=flags.many("cgroup"),
