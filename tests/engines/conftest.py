@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.engine import IMAGE, RUNTIMES, Place
+from tests.engines.engine import IMAGE, PAUSE_IMAGE, RUNTIMES, Place
 from tests.support.bundle import BUSYBOX, make_rootfs
 from tests.support.isolation import Session
 from tests.support.leaks import Snapshot
@@ -92,19 +92,30 @@ def image_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def archive(image_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the same image as `docker save` writes one: what containerd and Docker load."""
+    path = tmp_path_factory.mktemp("archive") / "image.tar"
+    return _write_archive(path, image_tar, IMAGE, ["/bin/sh"])
+
+
+@pytest.fixture(scope="session")
+def pause_archive(image_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an image for the process that holds a pod's namespaces."""
+    path = tmp_path_factory.mktemp("archive") / "pause.tar"
+    return _write_archive(path, image_tar, PAUSE_IMAGE, ["/bin/sleep", "1000000"])
+
+
+def _write_archive(path: Path, image_tar: Path, tag: str, command: list[str]) -> Path:
     layer = image_tar.read_bytes()
     digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, ""),
             "os": "linux",
-            "config": {"Env": [f"PATH={PATH_VARIABLE}"], "Cmd": ["/bin/sh"]},
+            "config": {"Env": [f"PATH={PATH_VARIABLE}"], "Cmd": command},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()
     name = f"{hashlib.sha256(config).hexdigest()}.json"
-    index = [{"Config": name, "RepoTags": [IMAGE], "Layers": [f"{digest}/layer.tar"]}]
-    path = tmp_path_factory.mktemp("archive") / "image.tar"
+    index = [{"Config": name, "RepoTags": [tag], "Layers": [f"{digest}/layer.tar"]}]
     with tarfile.open(path, "w") as tar:
         for member, data in (
             (f"{digest}/layer.tar", layer),

@@ -31,6 +31,7 @@ from tests.support.waiting import (
 
 RUNTIMES = ("creche", "runc")
 IMAGE = "localhost/crt-busybox:latest"
+PAUSE_IMAGE = "localhost/crt-pause:latest"  # a pod's own process
 ENVIRONMENT = {"PATH": PATH_VARIABLE, "HOME": "/root"}
 
 
@@ -157,6 +158,44 @@ def follow(
         if process.poll() is None:
             process.kill()
         process.wait()
+        process.stdout.close()
+
+
+class Process:
+    """A client in the background; its stdout and stderr come through one pipe."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self._out = process.stdout.fileno()
+
+    def read_until(self, marker: str) -> str:
+        """Return the output from here, up to the chunk that has a marker."""
+        return read_until(self._out, marker.encode()).decode(errors="replace")
+
+    def read_rest(self) -> str:
+        """Return the output up to its end."""
+        return read_all(self._out).decode(errors="replace")
+
+    def wait(self) -> int:
+        """Wait for the client's end and return its exit status."""
+        return self.process.wait(DEADLINE)
+
+
+@contextmanager
+def background(argv: Sequence[str], env: Mapping[str, str] = ENVIRONMENT) -> Iterator[Process]:
+    """Start a client whose output and exit status are of interest later."""
+    out = subprocess.PIPE
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=dict(env)
+    )
+    try:
+        yield Process(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        assert process.stdout is not None
         process.stdout.close()
 
 
