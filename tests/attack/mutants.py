@@ -203,7 +203,8 @@ MUTANTS = {
         ),
     ),
     "image-proc": _mutant(
-        "writing sysctls to a private procfs, strictly",
+        "writing sysctls to a private procfs, strictly; refusing links that lead mounts into /proc",
+        ("runtime/init/mounts.py", "    _refuse_inside_proc(target, op)\n", ""),
         (
             "runtime/init/main.py",
             "self._identity(proc)",

