@@ -54,7 +54,8 @@ class Init:
         try:
             self._join_cgroups()
             close_import_system()
-            p.prctl(p.PR_SET_DUMPABLE, 0)
+            if not self.plan["new"] & CLONE_NEWUSER:
+                _hide()
             fds = [self.sync, self.listener, *self.launch.sources.values()]
             moved = place(self.launch.stdio, fds)
             self.sync, self.listener = moved[:2]
@@ -63,6 +64,9 @@ class Init:
             channel = Channel.from_fd(self.sync)
             try:
                 self._expect(channel, "go")
+                # A caller without privilege could not write the id maps of a hidden process; the
+                # child of a privileged one has been hidden all along (runtime/launch.py).
+                _hide()
                 self._set_up(channel, sources)
                 channel.send({"type": "created"})
                 channel.close()
@@ -249,6 +253,11 @@ def _state_for_hook(state: object) -> bytes:
     """The state document with our own pid in it, as seen inside (runtime.md#state)."""
     from_driver = state if isinstance(state, dict) else {}
     return dumps({**from_driver, "pid": os.getpid()}).encode()
+
+
+def _hide() -> None:
+    """Let nobody trace or look into this process while it still is the runtime."""
+    p.prctl(p.PR_SET_DUMPABLE, 0)
 
 
 def _do(op: str, function: Callable[[], T], subject: str = "") -> T:
