@@ -37,10 +37,15 @@ def _move(outside: Rtnetlink, inside: Rtnetlink, namespace: int, host: str, name
         index = outside.link_index(host)
         addresses = outside.addresses(index)
         step = f"move to the container as {name}"
-        outside.move_link(index, name, namespace)
+        # The kernel keeps the index unless the namespace has one like it already, so it is looked
+        # up by name; one that the kernel numbers is not known beforehand.
+        numbered = "%" in name
+        known = f"creche{index}" if numbered else name
+        outside.move_link(index, known, namespace)
         step = f"set up {name}, once"
-        # The kernel keeps the index unless the namespace has one like it already.
-        new = index if "%" in name else inside.link_index(name)
+        new = inside.link_index(known)
+        if numbered:
+            inside.rename(new, name)
         for address in addresses:
             inside.add_address(new, address)
         inside.set_up(new)

@@ -77,6 +77,12 @@ class Rtnetlink:
         body += _attribute(IFLA_NET_NS_FD, struct.pack("=I", namespace))
         self._request(RTM_NEWLINK, NLM_F_ACK, body)
 
+    def rename(self, index: int, name: str) -> None:
+        """Give an interface that is down another name; the kernel fills in a ``%d``."""
+        body = _LINK.pack(0, 0, index, 0, 0)
+        body += _attribute(IFLA_IFNAME, name.encode() + b"\0")
+        self._request(RTM_NEWLINK, NLM_F_ACK, body)
+
     def set_up(self, index: int) -> None:
         """Set an interface up."""
         self._request(RTM_NEWLINK, NLM_F_ACK, _LINK.pack(0, 0, index, IFF_UP, IFF_UP))
