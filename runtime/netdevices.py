@@ -6,6 +6,7 @@ moves one back: the kernel does with physical ones when the namespace goes.
 
 from __future__ import annotations
 
+import errno
 import os
 
 import runtime.linux.namespaces as ns
@@ -41,6 +42,9 @@ def _move(outside: Rtnetlink, inside: Rtnetlink, namespace: int, host: str, name
         # up by name; one that the kernel numbers is not known beforehand.
         numbered = "%" in name
         known = f"creche{index}" if numbered else name
+        if _exists(inside, known):
+            # The kernel would move it first, and only then fail to rename it.
+            raise OSError(errno.EEXIST, "file exists")
         outside.move_link(index, known, namespace)
         step = f"set up {name}, once"
         new = inside.link_index(known)
@@ -51,6 +55,16 @@ def _move(outside: Rtnetlink, inside: Rtnetlink, namespace: int, host: str, name
         inside.set_up(new)
     except OSError as error:
         raise KernelError(step, host, error.errno or 0, f"linux.netDevices.{host}") from None
+
+
+def _exists(inside: Rtnetlink, name: str) -> bool:
+    try:
+        inside.link_index(name)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return False
+        raise
+    return True
 
 
 def _socket_in(namespace: int) -> Rtnetlink:

@@ -72,6 +72,7 @@ def test_a_name_that_is_taken_is_an_error(
     assert f"linux.netDevices.{pair[0]}" in message(result)
     assert "file exists" in message(result)
     assert not creche.exists(container_id)
+    assert "10.77.0.5/24" in ip("-o", "addr", "show", pair[0])  # still the host's, as it was
 
 
 def test_an_interface_that_is_not_there_is_named(
