@@ -25,7 +25,7 @@ from tests.support.runtimes import Result
 class Docker:
     """dockerd with one runtime as its default."""
 
-    def __init__(self, place: Place, archive: Path) -> None:
+    def __init__(self, place: Place, archive: Path, *, live_restore: bool = True) -> None:
         self.place = place
         self._numbers = itertools.count(1)
         self.socket = place.run / "docker.sock"
@@ -43,7 +43,7 @@ class Docker:
             "storage-driver": "vfs",
             "cgroup-parent": f"/{place.cgroup}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
-            "live-restore": True,
+            "live-restore": live_restore,
             "default-ulimits": {
                 "nofile": {"Name": "nofile", "Soft": 1024, "Hard": 1024},
             },
