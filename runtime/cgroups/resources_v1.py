@@ -195,13 +195,18 @@ def page_size(limit: Section, path: str) -> str:
 
 def hugepages(section: list[Section], where: str, path: str, _warn: Warn) -> list[Write]:
     """Bytes; both the use and, since Linux 5.7, the reservation is limited."""
+    return huge_page_writes(section, where, path, "limit_in_bytes")
+
+
+def huge_page_writes(section: list[Section], where: str, path: str, file: str) -> list[Write]:
+    """For each page size, its limit; file: what the version calls it."""
     writes: list[Write] = []
     for index, limit in enumerate(section):
         key = f"{path}[{index}]"
         name = f"hugetlb.{page_size(limit, key)}"
         value = str(limit["limit"])
-        writes.append([where, f"{name}.limit_in_bytes", value, f"{key}.limit", REQUIRED])
-        writes.append([where, f"{name}.rsvd.limit_in_bytes", value, f"{key}.limit", OPTIONAL])
+        writes.append([where, f"{name}.{file}", value, f"{key}.limit", REQUIRED])
+        writes.append([where, f"{name}.rsvd.{file}", value, f"{key}.limit", OPTIONAL])
     return writes
 
 

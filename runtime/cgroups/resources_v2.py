@@ -14,8 +14,8 @@ from .resources_v1 import (
     check_swappiness,
     check_weight,
     cpuset,
+    huge_page_writes,
     idle,
-    page_size,
     pids,
     rdma,
 )
@@ -146,14 +146,7 @@ def block_io(section: Section, where: str, path: str, warn: Warn) -> list[Write]
 
 def hugepages(section: list[Section], where: str, path: str, _warn: Warn) -> list[Write]:
     """Bytes; both the use and the reservation is limited."""
-    writes: list[Write] = []
-    for index, limit in enumerate(section):
-        key = f"{path}[{index}]"
-        name = f"hugetlb.{page_size(limit, key)}"
-        value = str(limit["limit"])
-        writes.append([where, f"{name}.max", value, f"{key}.limit", REQUIRED])
-        writes.append([where, f"{name}.rsvd.max", value, f"{key}.limit", OPTIONAL])
-    return writes
+    return huge_page_writes(section, where, path, "max")
 
 
 def net_cls(section: Section, _where: str, path: str, _warn: Warn) -> list[Write]:
