@@ -10,6 +10,7 @@ from pathlib import Path
 
 from supervisor import events
 from supervisor.workload import schema
+from supervisor.workload.sections import SECTIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
 _NOTE = "<!-- Made by `python -m supervisor.documents` from {}: change it there. -->\n"
@@ -47,7 +48,7 @@ def workload_document() -> str:
     """docs/workload.md."""
     lines = [
         "# Workload directories\n",
-        _NOTE.format("supervisor/workload/schema.py"),
+        _NOTE.format("supervisor/workload/sections/"),
         "`creched --workloads DIR` looks after every directory in DIR whose name does not begin",
         "with a dot. The directory's name, at most 64 letters, digits, dots, dashes and",
         "underscores, is the workload's name. It holds\n",
@@ -61,7 +62,7 @@ def workload_document() -> str:
         "Nobody but root (or the user creched runs as) may own or be able to write the",
         "directories and the files in them, and none of them may be a symbolic link.\n",
     ]
-    for section in schema.SECTIONS:
+    for section in schema.walk(SECTIONS):
         brackets = "[[{}]]" if section.repeated else "[{}]"
         lines += [
             f"## `{brackets.format(section.name)}`\n",

@@ -127,7 +127,7 @@ class Engine:
             self._launcher,
             self._watcher,
             log,
-            workload.settings.hook_timeout,
+            workload.settings.hooks.timeout,
         )
 
     def _cgroup(self) -> str:

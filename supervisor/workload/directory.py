@@ -159,7 +159,7 @@ def _inside(fd: int, directory: str, file: str, rootfs: str) -> str:
 
 def _check_hooks(fd: int, directory: str, file: str, settings: Settings) -> None:
     """Hooks that lie in the workload directory are held to the same rules as its files."""
-    for stage, hooks in settings.hooks:
+    for stage, hooks in settings.hooks.stages:
         for index, hook in enumerate(hooks):
             if hook.path.startswith("/"):
                 continue

@@ -7,7 +7,9 @@ read-only (the lists are those of runtime-spec's `config-linux.md` and of the en
 
 from __future__ import annotations
 
-from supervisor.workload.model import Container, Hook, Settings
+from supervisor.workload.model import Settings
+from supervisor.workload.sections.container import Container
+from supervisor.workload.sections.hooks import Hook
 
 Config = dict[str, object]
 
@@ -77,8 +79,8 @@ def make_config(
         },
         "mounts": _mounts(container, filling),
         "hooks": {
-            stage: [_hook(hook, directory, settings.hook_timeout) for hook in hooks]
-            for stage, hooks in settings.hooks
+            stage: [_hook(hook, directory, settings.hooks.timeout) for hook in hooks]
+            for stage, hooks in settings.hooks.stages
         },
         "linux": {
             "namespaces": [{"type": kind} for kind in kinds],

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-from supervisor.policy import OnLimit, Policy, When
-from supervisor.workload import model, schema
 from supervisor.workload.errors import Problem, WorkloadError
 from supervisor.workload.kinds import Mismatch, show
 from supervisor.workload.lines import Path, find_line, syntax_line
+from supervisor.workload.model import Settings
+from supervisor.workload.schema import REQUIRED, Field, Section, Values
+from supervisor.workload.sections import RULES, SECTIONS
 
-Values = dict[str, Any]
 
-
-def parse_settings(data: bytes, file: str) -> model.Settings:
+def parse_settings(data: bytes, file: str) -> Settings:
     """The settings in `data`; raises WorkloadError with every problem found, in order of line."""
+    return Settings(**parse_tables(data, file, SECTIONS, RULES))
+
+
+def parse_tables(
+    data: bytes,
+    file: str,
+    sections: Iterable[Section],
+    rules: Iterable[Callable[[Values], Iterable[tuple[Path, str]]]] = (),
+) -> Values:
+    """What each of `sections` makes of its table in `data`, by its name; raises as above."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -32,121 +41,83 @@ def parse_settings(data: bytes, file: str) -> model.Settings:
     except RecursionError:
         raise WorkloadError(Problem(file, "", "not TOML: nested too deeply")) from None
     reader = _Reader(file, text)
-    settings = reader.settings(document)
+    made = reader.parts(document, (), tuple(sections))
+    if not reader.problems:
+        for rule in rules:
+            for path, message in rule(made):
+                reader.problem(path, message)
     if reader.problems:
         reader.problems.sort(key=lambda problem: problem.line or 0)
         raise WorkloadError(*reader.problems)
-    return settings
+    return made
 
 
 class _Reader:
-    """Walks the document along the schema and keeps the problems it meets."""
+    """Walks the document along the sections and keeps the problems it meets."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.text = text
         self.problems: list[Problem] = []
 
-    def settings(self, document: Values) -> model.Settings:
-        self.known(document, (), ["restart", "stop", "hooks", "container"])
-        restart = self.table(document, ("restart",), schema.RESTART)
-        stop = self.table(document, ("stop",), schema.STOP)
-        hooks = self.table(document, ("hooks",), schema.HOOKS, also=schema.STAGES)
-        staged = self.stages(document.get("hooks"))
-        container = None
-        if "container" in document:
-            values = self.table(document, ("container",), schema.CONTAINER, also=("mounts",))
-            mounts = self.tables(document["container"], ("container", "mounts"), schema.MOUNT)
-            if not self.problems:
-                values["mounts"] = tuple(model.Mount(**mount) for mount in mounts)
-                values["read_only"] = values.pop("read-only")
-                container = model.Container(**values)
-        elif staged:
-            self.problem(
-                ("hooks", staged[0][0]),
-                "hooks go together with [container]; a config.json holds its own",
-            )
-        if self.problems:
-            return model.Settings()
-        self.check(restart)
-        return model.Settings(
-            restart=Policy(
-                when=When(restart["policy"]),
-                delay=restart["delay"],
-                factor=restart["factor"],
-                maximum=restart["max"],
-                jitter=restart["jitter"],
-                reset_after=restart["reset-after"],
-                limit=restart["limit"],
-                window=restart["window"],
-                on_limit=OnLimit(restart["on-limit"]),
-                success=frozenset(restart["success"]),
-            ),
-            stop=model.Stop(stop["signal"], stop["timeout"]),
-            hook_timeout=hooks["timeout"],
-            hooks=tuple((stage, tuple(model.Hook(**v) for v in found)) for stage, found in staged),
-            container=container,
-        )
-
-    def check(self, restart: Values) -> None:
-        """Rules over more than one key."""
-        if restart["delay"] > restart["max"]:
-            self.problem(
-                ("restart", "delay"),
-                f"expected at most restart.max ({restart['max']:g} s), "
-                f"found {restart['delay']:g} s",
-            )
-        if restart["limit"] and restart["window"] == 0:
-            self.problem(
-                ("restart", "window"), "expected more than 0 together with restart.limit, found 0"
-            )
-
-    def stages(self, hooks: object) -> list[tuple[str, list[Values]]]:
-        """The hooks that are given, by stage in the order of the life cycle."""
-        if not isinstance(hooks, dict):
-            return []
-        return [
-            (stage, self.tables(hooks, ("hooks", stage), schema.HOOK))
-            for stage in schema.STAGES
-            if stage in hooks
-        ]
-
-    def table(
-        self, document: Values, path: Path, section: schema.Section, also: tuple[str, ...] = ()
+    def parts(
+        self, found: Values, path: Path, sections: tuple[Section, ...], fields: Sequence[Field] = ()
     ) -> Values:
-        """Values of one table, defaults filled in."""
-        found = document.get(str(path[-1]), {})
+        """What the tables (and `fields`) in the table `found` come to, by key."""
+        keys = [field.key for field in fields]
+        keys += [name for section in sections for name in section.names]
+        self.known(found, path, keys)
+        values = self.fields(found, path, fields)
+        for section in sections:
+            for name in section.names:
+                read = self.tables if section.repeated else self.table
+                values[name] = read(found, (*path, name), section)
+        return values
+
+    def table(self, parent: Values, path: Path, section: Section) -> object:
+        """What a table comes to; None for an optional one that is not there, or a mistaken one."""
+        if section.optional and path[-1] not in parent:
+            return None
+        found = parent.get(str(path[-1]), {})
         if not isinstance(found, dict):
             self.problem(path, f"expected a table, found {show(found)}")
-            return {}
-        return self.fields(found, path, section, also)
+            return None
+        return self.made(found, path, section)
 
-    def tables(self, parent: object, path: Path, section: schema.Section) -> list[Values]:
-        """Values of an array of tables."""
-        found = parent.get(str(path[-1]), []) if isinstance(parent, dict) else []
+    def tables(self, parent: Values, path: Path, section: Section) -> tuple[object, ...]:
+        """What an array of tables comes to."""
+        found = parent.get(str(path[-1]), [])
         if not isinstance(found, list):
             self.problem(path, f"expected an array of tables, found {show(found)}")
-            return []
+            return ()
         results = []
         for index, item in enumerate(found):
             if isinstance(item, dict):
-                results.append(self.fields(item, (*path, index), section, ()))
+                results.append(self.made(item, (*path, index), section))
             else:
                 self.problem((*path, index), f"expected a table, found {show(item)}")
-        return results
+        return tuple(results)
 
-    def fields(
-        self, found: Values, path: Path, section: schema.Section, also: tuple[str, ...]
-    ) -> Values:
-        self.known(found, path, [*(field.key for field in section.fields), *also])
-        values = {}
-        for field in section.fields:
+    def made(self, found: Values, path: Path, section: Section) -> object:
+        """What the section makes of one table; None if there is a mistake in it."""
+        before = len(self.problems)
+        values = self.parts(found, path, section.parts, section.fields)
+        if len(self.problems) > before:
+            return None
+        for key, message in section.rules(values):
+            self.problem((*path, key), message)
+        return section.make(values) if len(self.problems) == before else None
+
+    def fields(self, found: Values, path: Path, fields: Sequence[Field]) -> Values:
+        """Values of the keys that are no tables, defaults filled in."""
+        values: Values = {}
+        for field in fields:
             if field.key in found:
                 try:
                     values[field.key] = field.kind.parse(found[field.key])
                 except Mismatch as wrong:
                     self.problem((*path, field.key, *wrong.path), str(wrong))
-            elif field.default is schema.REQUIRED:
+            elif field.default is REQUIRED:
                 self.problem(path, f"{field.key} is missing: expected {field.kind.expected}")
             else:
                 values[field.key] = field.default

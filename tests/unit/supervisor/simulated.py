@@ -13,7 +13,8 @@ from supervisor.container import ContainerError, Exit, Report
 from supervisor.events import EventLog
 from supervisor.nursery import Nursery
 from supervisor.policy import Cause, Policy
-from supervisor.workload.model import Settings, Stop, Workload
+from supervisor.workload.model import Settings, Workload
+from supervisor.workload.sections.stop import Stop
 
 
 @dataclass

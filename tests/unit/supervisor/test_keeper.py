@@ -10,7 +10,7 @@ from supervisor import machine
 from supervisor.container import ContainerError, Exit
 from supervisor.machine import Result, State
 from supervisor.policy import Cause, OnLimit, Policy, When
-from supervisor.workload.model import Stop
+from supervisor.workload.sections.stop import Stop
 from tests.unit.supervisor.simulated import Script, World, hook_error
 
 NO_JITTER = Policy(jitter=0.0)

@@ -7,8 +7,10 @@ from typing import Any
 from runtime import jsonio
 from runtime.spec import parse
 from supervisor.workload import rootfs
-from supervisor.workload.model import Container, Hook, Mount, Settings
+from supervisor.workload.model import Settings
 from supervisor.workload.oci import CAPABILITIES, make_config
+from supervisor.workload.sections.container import Container, Mount
+from supervisor.workload.sections.hooks import Hook, Hooks
 
 
 def make(container: Container, settings: Settings | None = None) -> Any:
@@ -71,8 +73,10 @@ def test_what_the_table_changes() -> None:
 def test_hooks() -> None:
     """Relative ones lie in the directory; deadlines are whole seconds, rounded up."""
     settings = Settings(
-        hook_timeout=2.5,
-        hooks=(("prestart", (Hook("/a", None, (), None), Hook("b", ("x",), (("K", "v"),), 0.1))),),
+        hooks=Hooks(
+            2.5,
+            (("prestart", (Hook("/a", None, (), None), Hook("b", ("x",), (("K", "v"),), 0.1))),),
+        ),
     )
     config = make(Container(("true",)), settings)
 

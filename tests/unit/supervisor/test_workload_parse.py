@@ -6,8 +6,12 @@ import pytest
 
 from supervisor.policy import OnLimit, Policy, When
 from supervisor.workload.errors import WorkloadError
-from supervisor.workload.model import Container, Hook, Mount, Settings, Stop
+from supervisor.workload.model import Settings
 from supervisor.workload.parse import parse_settings
+from supervisor.workload.sections import SECTIONS
+from supervisor.workload.sections.container import Container, Mount
+from supervisor.workload.sections.hooks import Hook, Hooks
+from supervisor.workload.sections.stop import Stop
 
 DURATION = 'a duration: seconds, or a string such as "500ms", "2s", "5m", "1h"'
 SIZE = 'a size of at least 4096 bytes: bytes, or a string such as "64M" or "1G"'
@@ -25,8 +29,9 @@ MISTAKES = [
     # Keys and tables
     ("[restrat]\n", "w:1: restrat: unknown key; did you mean 'restart'?"),
     (
-        "[network]\n",
-        "w:1: network: unknown key: expected one of restart, stop, hooks, container",
+        "[flavour]\n",
+        "w:1: flavour: unknown key: expected one of "
+        + ", ".join(section.name for section in SECTIONS),
     ),
     ("[restart]\npolcy = 'never'\n", "w:2: restart.polcy: unknown key; did you mean 'policy'?"),
     (
@@ -284,8 +289,7 @@ def test_everything_that_can_be_said() -> None:
             frozenset({3, -15, -1}),
         ),
         stop=Stop(2, 2.5),
-        hook_timeout=7,
-        hooks=(("poststop", (Hook("clean", ("clean", "-f"), (("A", "b"),), 3.0),)),),
+        hooks=Hooks(7, (("poststop", (Hook("clean", ("clean", "-f"), (("A", "b"),), 3.0),)),)),
         container=Container(
             args=("/bin/true", "é"),
             rootfs="root",

@@ -1,0 +1,35 @@
+"""The tables of a workload.toml. A new one is a module here, a line in SECTIONS, one in Settings.
+
+`Settings` has an attribute for each of SECTIONS, of the same name: it holds what its `make` makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from supervisor.workload.lines import Path
+from supervisor.workload.schema import Section, Values
+from supervisor.workload.sections.container import CONTAINER
+from supervisor.workload.sections.hooks import HOOKS
+from supervisor.workload.sections.restart import RESTART
+from supervisor.workload.sections.stop import STOP
+
+SECTIONS: tuple[Section, ...] = (
+    RESTART,
+    STOP,
+    HOOKS,
+    CONTAINER,
+)
+
+
+def _hooks_need_a_container(settings: Values) -> Iterable[tuple[Path, str]]:
+    if settings["container"] is None and settings["hooks"].stages:
+        stage = settings["hooks"].stages[0][0]
+        yield (
+            ("hooks", stage),
+            "hooks go together with [container]; a config.json holds its own",
+        )
+
+
+RULES: tuple[Callable[[Values], Iterable[tuple[Path, str]]], ...] = (_hooks_need_a_container,)
+"""Rules over more than one table: from what the sections made to (path, message)."""
