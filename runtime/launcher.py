@@ -24,10 +24,11 @@ if __name__ == "__main__":  # run as a file, isolated: nothing has put the packa
 
 import gc
 
-from runtime import seal
-from runtime.cgroups import Cgroup
+from runtime import netdevices, seal
+from runtime.cgroups import Cgroup, bpf, device_bpf
 from runtime.channel import Channel, ProtocolError, close_all
 from runtime.errors import CrecheError
+from runtime.init.seal import close_import_system
 from runtime.jsonio import loads
 from runtime.launch import Launch, launch
 from runtime.seccomp import Prepared
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from runtime.plan.types import LaunchPlan
 
 SOCKET_FD = 3
+# Imported when they are first needed, which in here has to be now.
+PRELOADED = (netdevices, bpf, device_bpf)
 FIXED_FDS = 6  # plan, sync, listener and three standard streams
 _CACHED_PLANS = 256
 
@@ -115,6 +118,9 @@ def main() -> None:
         seal.reexecute(os.path.realpath(__file__), sys.argv[1:])
     os.set_inheritable(SOCKET_FD, False)
     os.chdir("/")
+    bpf.keep_programs()
+    # Here, so that no clone has to: each page that it writes to is a page that it copies.
+    close_import_system()
     # Clones share this memory until they write to it; a collection would touch all of it.
     gc.collect()
     gc.freeze()

@@ -120,9 +120,13 @@ def drop_sys_admin(plan: ProcessPlan) -> None:
 
 
 def reset_signals() -> None:
-    """Default dispositions, empty mask: Python ignores SIGPIPE and SIGXFSZ, a caller others."""
+    """Default dispositions, empty mask: Python ignores SIGPIPE and SIGXFSZ, a caller others.
+
+    execve(2) itself resets those that have a handler; the ignored ones it hands on. Python noted
+    when it started which those are.
+    """
     for number in range(1, _signal.NSIG):
-        if number not in _UNTOUCHABLE:
+        if number not in _UNTOUCHABLE and _signal.getsignal(number) is not _signal.SIG_DFL:
             _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
 
@@ -133,19 +137,19 @@ def _no_new_privileges() -> None:
 
 def _drop_bounding(keep: int) -> None:
     for bit in range(64):
+        if keep >> bit & 1:
+            continue
         try:
+            p.prctl(p.PR_CAPBSET_DROP, bit)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return  # past the last capability this kernel knows
             if not p.prctl(p.PR_CAPBSET_READ, bit):
-                continue
-        except OSError:
-            return  # past the last capability this kernel knows
-        if not keep >> bit & 1:
+                continue  # without CAP_SETPCAP, but it is not there anyway
             name = NAMES[bit] if bit < len(NAMES) else f"capability {bit}"
-            try:
-                p.prctl(p.PR_CAPBSET_DROP, bit)
-            except OSError as error:
-                raise KernelError(
-                    "drop", name, error.errno or 0, "process.capabilities.bounding"
-                ) from None
+            raise KernelError(
+                "drop", name, error.errno or 0, "process.capabilities.bounding"
+            ) from None
 
 
 def _set_ids(plan: ProcessPlan) -> None:

@@ -30,39 +30,44 @@ LINKS = (
 def make(root: int, devices: list[DeviceOp], bind_from_host: bool) -> None:
     """Make every node. bind_from_host: a user namespace cannot mknod(2), so the host's is bound."""
     old = os.umask(0)  # so that mknod(2) itself sets the exact mode, and no chmod can be raced
+    opened, directory = "", -1  # most nodes are in the same one
     try:
         for op in devices:
+            parent, name = split(op["path"])
             try:
-                _make_one(root, op, bind_from_host)
+                if parent != opened:
+                    if directory >= 0:
+                        os.close(directory)
+                        opened, directory = "", -1
+                    directory, _ = open_or_create(root, parent, directory=True)
+                    opened = parent
+                _make_one(root, directory, name, op, bind_from_host)
             except OSError as error:
                 raise KernelError("device", op["path"], error.errno or 0, op["key"]) from None
     finally:
+        if directory >= 0:
+            os.close(directory)
         os.umask(old)
 
 
-def _make_one(root: int, op: DeviceOp, bind_from_host: bool) -> None:
-    parent, name = split(op["path"])
-    directory, _ = open_or_create(root, parent, directory=True)
+def _make_one(root: int, directory: int, name: str, op: DeviceOp, bind_from_host: bool) -> None:
+    if bind_from_host and op["kind"] != "p":
+        _bind(root, op)
+        return
+    device = os.makedev(op["major"], op["minor"])
     try:
-        if bind_from_host and op["kind"] != "p":
-            _bind(root, op)
-            return
-        device = os.makedev(op["major"], op["minor"])
-        try:
-            os.mknod(name, KINDS[op["kind"]] | op["mode"], device, dir_fd=directory)
-        except FileExistsError:
-            _require_same(directory, name, op, device)
-            return
-        except PermissionError:
-            # A runtime inside a container has no CAP_MKNOD either.
-            if op["kind"] == "p":
-                raise
-            _bind(root, op)
-            return
-        if op["uid"] or op["gid"]:
-            os.chown(name, op["uid"], op["gid"], dir_fd=directory, follow_symlinks=False)
-    finally:
-        os.close(directory)
+        os.mknod(name, KINDS[op["kind"]] | op["mode"], device, dir_fd=directory)
+    except FileExistsError:
+        _require_same(directory, name, op, device)
+        return
+    except PermissionError:
+        # A runtime inside a container has no CAP_MKNOD either.
+        if op["kind"] == "p":
+            raise
+        _bind(root, op)
+        return
+    if op["uid"] or op["gid"]:
+        os.chown(name, op["uid"], op["gid"], dir_fd=directory, follow_symlinks=False)
 
 
 def _require_same(directory: int, name: str, op: DeviceOp, device: int) -> None:

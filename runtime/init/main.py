@@ -33,6 +33,9 @@ else:
     import _signal
 
 
+_CPUS = range(os.sysconf("SC_NPROCESSORS_CONF"))  # possible ones: fixed since boot
+
+
 class Init:
     """One container's init process; run() never returns."""
 
@@ -84,7 +87,7 @@ class Init:
         for fd in self.launch.join_fds:
             os.write(fd, b"0")
         # The caller may have been pinned (taskset); the cgroup's cpuset is the container's bound.
-        os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
+        os.sched_setaffinity(0, _CPUS)
 
     def _set_up(self, channel: Channel, sources: dict[str, int]) -> None:
         plan = self.plan

@@ -81,9 +81,10 @@ def _passwd() -> str:
     except OSError:
         return ""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
             return ""
-        return os.read(fd, _PASSWD_LIMIT).decode("utf-8", "surrogateescape")
+        return os.read(fd, min(info.st_size, _PASSWD_LIMIT)).decode("utf-8", "surrogateescape")
     except OSError:
         return ""
     finally:
