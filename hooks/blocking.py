@@ -48,20 +48,25 @@ def run_hooks(
     keep_going: bool = False,
     isolate: bool = True,
     before_exec: Callable[[], None] | None = None,
+    first: int = 0,
+    ended: Callable[[int], None] | None = None,
 ) -> list[HookError]:
     """Run one stage's hooks, one after the other; see `run_hook` for the arguments.
 
     Raises the first HookError, and runs no hook after it. With keep_going all run, and the
-    errors are returned in order.
+    errors are returned in order. first: how many to leave out, which have run already. ended: is
+    told after each how many of the stage have run by then.
     """
     errors: list[HookError] = []
-    for index, hook in enumerate(hooks):
+    for index, hook in list(enumerate(hooks))[first:]:
         try:
             run_hook(stage, index, hook, state, cwd, default_timeout, isolate, before_exec)
         except HookError as error:
             if not keep_going:
                 raise
             errors.append(error)
+        if ended is not None:
+            ended(index + 1)
     return errors
 
 

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -38,16 +38,20 @@ async def run_hooks(
     default_timeout: float | None = None,
     keep_going: bool = False,
     isolate: bool = True,
+    first: int = 0,
+    ended: Callable[[int], None] | None = None,
 ) -> list[HookError]:
     """hooks.blocking.run_hooks for trio."""
     errors: list[HookError] = []
-    for index, hook in enumerate(hooks):
+    for index, hook in list(enumerate(hooks))[first:]:
         try:
             await run_hook(stage, index, hook, state, cwd, default_timeout, isolate)
         except HookError as error:
             if not keep_going:
                 raise
             errors.append(error)
+        if ended is not None:
+            ended(index + 1)
     return errors
 
 

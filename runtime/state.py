@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         resctrl: groups that were made for it, in order.
         cgroup_planned: what is about to be made, and may still be somebody else's.
         status is the last one saved: creating, created, running or deleting. runner: pid, start
-        time and cgroup of the process that saved it, which may be running hooks.
+        time and cgroup of the process that saved it, which may be running hooks. hooks_ended: the
+        stage whose hooks ran last, and how many of them have ended: who goes on runs the others.
         """
 
         version: int
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         annotations: dict[str, str]
         config: Spec
         runner: NotRequired[tuple[int, int, str]]
+        hooks_ended: NotRequired[tuple[str, int]]
 
 
 STATE_VERSION = 1

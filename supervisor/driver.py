@@ -22,9 +22,10 @@ from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle import protocol as steps
 from runtime.lifecycle.request import CreateRequest
 from supervisor.container import ContainerError, Exit, Report
+from supervisor.exits import close_pidfd, process_exit
 from supervisor.launching import LauncherClient, Plan
 from supervisor.policy import Cause
-from supervisor.watch import Watcher, close_pidfd, process_exit, read_counters
+from supervisor.watch import Watcher, read_counters
 
 KILL_TIMEOUT = 10.0
 """Seconds until processes that were killed and are still there count as stuck in the kernel."""
@@ -276,6 +277,8 @@ class DrivenContainer:
                 cwd=held.state["bundle"],
                 default_timeout=self._hook_timeout,
                 keep_going=step.keep_going,
+                first=held.hooks_ended(step.stage),
+                ended=lambda count: held.note_hooks(step.stage, count),
             )
             for error in errors:
                 self._log.hook_failed(error)
@@ -287,11 +290,14 @@ class DrivenContainer:
         async with self._reaping:
             if self._exit is None:
                 assert self._held is not None
-                end = await process_exit(self._held.pidfd)
+                end = await self._ended(self._held)
                 # Before anything of it is removed, or the count is gone.
                 oom_kills = self._held.cgroup().oom_kills()
                 self._exit = Exit(end.code, end.signal, end.core, oom_kills)
             return self._exit
+
+    async def _ended(self, held: lifecycle.Container) -> Exit:
+        return await process_exit(held.pidfd, held.state["pid"], held.state["start_time"])
 
     async def _kill_everything(self) -> None:
         held = self._held

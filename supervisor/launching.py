@@ -20,7 +20,7 @@ import runtime.launcher
 from runtime.channel import Channel, pair
 from runtime.errors import CrecheError, KernelError
 from runtime.jsonio import dumps
-from supervisor.watch import close_pidfd, process_exit
+from supervisor.exits import close_pidfd, process_exit
 
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 ANSWER_TIMEOUT = 60.0

@@ -1,12 +1,11 @@
-"""Waiting for the kernel: the end of a process (pidfd), changes of cgroup files (inotify).
+"""Waiting for the kernel: changes of cgroup files (inotify).
 
-No SIGCHLD, no polling, no thread. All watched files share one inotify descriptor: pyinotify keeps
+No polling, no thread. All watched files share one inotify descriptor: pyinotify keeps
 the books, trio waits for the descriptor.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,42 +14,10 @@ from typing import Any, Self
 
 import trio
 
-from supervisor.container import Exit
-
 with warnings.catch_warnings():
     # pyinotify imports asyncore, which Python 3.11 warns of.
     warnings.simplefilter("ignore", DeprecationWarning)
     import pyinotify
-
-_WALL = 0x40000000
-"""__WALL of wait(2): a container's first process may have been cloned without an exit signal."""
-
-
-async def process_exit(pidfd: int) -> Exit:
-    """Wait for the end of our child behind `pidfd`, reap it, and say how it ended.
-
-    A pidfd is readable once its process is a zombie (pidfd_open(2)); only reaping tells the status.
-    """
-    while True:
-        await trio.lowlevel.wait_readable(pidfd)
-        try:
-            # With WNOHANG it does not block.
-            info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | _WALL)  # noqa: ASYNC222
-        except ChildProcessError:
-            return Exit()  # no child of ours: nobody can tell any more
-        if info is None:
-            # A thread group whose leader is gone but other threads are not yet: de_thread.
-            await trio.lowlevel.checkpoint()
-            continue
-        if info.si_code == os.CLD_EXITED:
-            return Exit(code=info.si_status)
-        return Exit(signal=info.si_status, core=info.si_code == os.CLD_DUMPED)
-
-
-def close_pidfd(pidfd: int) -> None:
-    """Close a descriptor trio may be waiting for, so that no waiter is left stranded."""
-    trio.lowlevel.notify_closing(pidfd)
-    os.close(pidfd)
 
 
 class Changes:

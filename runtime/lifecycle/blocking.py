@@ -120,7 +120,15 @@ def _run_hooks(container: Container, step: steps.RunHooks) -> None:
     state = dumps(container.hook_state(step.status)).encode()
     bundle = container.state["bundle"]
     try:
-        errors = run_hooks(step.stage, hooks, state, cwd=bundle, keep_going=step.keep_going)
+        errors = run_hooks(
+            step.stage,
+            hooks,
+            state,
+            cwd=bundle,
+            keep_going=step.keep_going,
+            first=container.hooks_ended(step.stage),
+            ended=lambda count: container.note_hooks(step.stage, count),
+        )
     except HookError as error:
         raise CrecheError(str(error)) from None
     for failed in errors:

@@ -159,6 +159,19 @@ class Container:
         stages: dict[str, list[Hook]] = dict(self.state["config"].get("hooks", {}))  # type: ignore[arg-type]
         return stages.get(stage, [])
 
+    def hooks_ended(self, stage: str) -> int:
+        """How many hooks of a stage have run, though whoever ran them was killed then."""
+        last, count = self.state.get("hooks_ended", ("", 0))
+        return count if last == stage else 0
+
+    def note_hooks(self, stage: str, count: int) -> None:
+        """So many hooks of the stage have ended: they are not run a second time."""
+        self.state["hooks_ended"] = (stage, count)
+        try:
+            self.directory.save(self.state)
+        except KernelError as error:
+            self.log.warning(str(error))
+
     def hook_state(self, status: str) -> dict[str, object]:
         """The state document for hooks; the pid only while there is a process (runtime.md)."""
         pid = 0 if status == "stopped" else self.state["pid"]

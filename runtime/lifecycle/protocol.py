@@ -160,6 +160,11 @@ def start() -> Steps:
     """From created to running. A failed poststart hook ends the container (specification 1.3)."""
     yield ReleaseInit()
     yield AwaitExec()
+    yield from finish_start()
+
+
+def finish_start() -> Steps:
+    """The rest of start, for a program that runs already: whoever started it was killed then."""
     yield SaveState("running")
     try:
         yield RunHooks("poststart", "running")

@@ -11,7 +11,8 @@ import trio
 import trio.testing
 
 from supervisor.container import Exit
-from supervisor.watch import Watcher, close_pidfd, process_exit, read_counters
+from supervisor.exits import close_pidfd, process_exit
+from supervisor.watch import Watcher, read_counters
 
 
 def spawn(script: str) -> int:
@@ -34,16 +35,6 @@ async def test_exit_status_or_signal(script: str, end: Exit) -> None:
     pidfd = spawn(script)
     try:
         assert await process_exit(pidfd) == end
-    finally:
-        close_pidfd(pidfd)
-
-
-async def test_somebody_elses_child_ends_without_a_status() -> None:
-    """Nobody can know, and it is not made up."""
-    pidfd = spawn("exit 3")
-    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)  # noqa: ASYNC222  it is as good as over
-    try:
-        assert await process_exit(pidfd) == Exit()
     finally:
         close_pidfd(pidfd)
 

@@ -1,0 +1,1 @@
+"""What creched remembers: records and events on tmpfs, intent on disk, descriptors elsewhere."""
