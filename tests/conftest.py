@@ -53,6 +53,7 @@ def _end_tidily_on_sigterm() -> None:
 
     def end(number: int, _frame: FrameType | None) -> None:
         if os.getpid() == own:
+            signal.signal(number, signal.SIG_IGN)  # once more, and it would interrupt the clearing
             pytest.exit("SIGTERM", returncode=128 + number)
         signal.signal(number, signal.SIG_DFL)  # a process that a test has forked
         os.kill(os.getpid(), number)
@@ -104,12 +105,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Turn a test that hangs into one that fails. Nothing is measured: the limit is far off."""
     limit = _HANGS_SLOW if item.get_closest_marker("slow") else _HANGS
+    if (marker := item.get_closest_marker("limit")) is not None:
+        limit = marker.args[0]
 
     def give_up(_number: int, _frame: FrameType | None) -> None:
         pytest.fail(f"hangs: no end after {limit} s")
 
     previous = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, limit)
+    # Again and again: clearing up after a test that hangs may hang as well.
+    signal.setitimer(signal.ITIMER_REAL, limit, limit)
     try:
         return (yield)
     finally:

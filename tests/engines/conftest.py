@@ -1,4 +1,4 @@
-"""Fixtures for the engines, and the table engine x check x runtime that closes a run.
+"""Fixtures for the engines.
 
 Each engine is started once for each runtime, with directories, sockets and control groups of its
 own. Everything runs in the session's private machine (tests/support/isolation.py): /run is an empty
@@ -15,11 +15,11 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.engines.engine import IMAGE, PAUSE_IMAGE, RUNTIMES, Place
+from tests.engines.engine import IMAGE, PAUSE_IMAGE, Place
+from tests.engines.matrix import RUNTIMES
 from tests.support.bundle import BUSYBOX, make_rootfs
 from tests.support.isolation import Session
 from tests.support.leaks import Snapshot
@@ -27,50 +27,17 @@ from tests.support.mountinfo import cgroup_mounts
 from tests.support.runtimes import PATH_VARIABLE
 
 _HERE = Path(__file__).parent
-_outcomes: dict[tuple[str, str], dict[str, str]] = {}
+_HANGS = 300.0  # seconds; a call that hangs is given up after 60 (DEADLINE)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the engines out unless they are asked for by name: they take minutes."""
-    if any("engines" in str(argument) for argument in config.args):
-        return
+    wanted = any("engines" in str(argument) for argument in config.args)
     for item in items:
         if _HERE in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="engines are driven by ./dev engines"))
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember how each check ended with each runtime."""
-    path, _, name = report.nodeid.partition("::")
-    check, _, parameter = name.partition("[")
-    if "/engines/" not in path or not parameter:
-        return
-    engine = Path(path).stem.removeprefix("test_").partition("_")[0]
-    words = parameter.rstrip("]").split("-")
-    runtime = next(word for word in words if word in RUNTIMES)
-    case = [check.removeprefix("test_"), *(word for word in words if word != runtime)]
-    row = _outcomes.setdefault((engine, ":".join(case)), {})
-    if report.when == "call" or report.outcome != "passed":
-        outcome = "known" if hasattr(report, "wasxfail") else report.outcome
-        if row.get(runtime) != "failed":
-            row[runtime] = outcome
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the table."""
-    if not _outcomes:
-        return
-    terminalreporter.section("engine x check x runtime")
-    width = max(len(check) for _, check in _outcomes)
-    totals: dict[str, int] = dict.fromkeys(RUNTIMES, 0)
-    for (engine, check), row in sorted(_outcomes.items()):
-        words = "  ".join(f"{row.get(runtime, '-'):8}" for runtime in RUNTIMES)
-        terminalreporter.write_line(f"{engine:11} {check:{width}}  {words}")
-        for runtime in RUNTIMES:
-            totals[runtime] += row.get(runtime) == "passed"
-    words = ", ".join(f"{runtime} {number}" for runtime, number in totals.items())
-    terminalreporter.write_line(f"passed of {len(_outcomes)}: {words}")
+            item.add_marker(pytest.mark.limit(_HANGS))
+            if not wanted:
+                item.add_marker(pytest.mark.skip(reason="engines are driven by ./dev engines"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Drive containerd's CRI socket as a kubelet does, with the calls of Kubernetes' runtime.v1.
 
 Pods have a network namespace of their own; the CNI plugin that should furnish it is a script that
-only says it did.
+only says it did, and switches the loopback interface on.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.engines.cri_api import METHODS
 from tests.engines.engine import IMAGE, PAUSE_IMAGE, Daemon, Place, call
 from tests.engines.grpc import CallFailed, Channel
-from tests.engines.protobuf import Field, Schema, decode, encode, mapping
+from tests.engines.protobuf import decode, encode
+from tests.engines.streams import Streams, streams
 from tests.support.mountinfo import cgroup_mounts
 from tests.support.waiting import wait_for, wait_text
 
@@ -66,6 +68,7 @@ cat >/dev/null
 case $CNI_COMMAND in
 VERSION) echo '{"cniVersion": "0.4.0", "supportedVersions": ["0.4.0"]}' ;;
 ADD)
+    case $0 in */loopback) nsenter --net="$CNI_NETNS" ip link set lo up ;; esac
     cat <<ANSWER
 {"cniVersion": "0.4.0",
  "interfaces": [{"name": "$CNI_IFNAME", "sandbox": "$CNI_NETNS"}],
@@ -77,108 +80,6 @@ esac
 
 CREATED, RUNNING, EXITED = 0, 1, 2  # ContainerState
 POD, CONTAINER, NODE = 0, 1, 2  # NamespaceMode
-
-_ID: Schema = {"id": Field(1)}
-_INT: Schema = {"value": Field(1, "int")}
-_NAMESPACES: Schema = {"network": Field(1, "int"), "pid": Field(2, "int"), "ipc": Field(3, "int")}
-_SANDBOX: Schema = {
-    "metadata": Field(
-        1, {"name": Field(1), "uid": Field(2), "namespace": Field(3), "attempt": Field(4, "int")}
-    ),
-    "hostname": Field(2),
-    "log_directory": Field(3),
-    "labels": mapping(6),
-    "linux": Field(
-        8,
-        {
-            "cgroup_parent": Field(1),
-            "security_context": Field(2, {"namespace_options": Field(1, _NAMESPACES)}),
-        },
-    ),
-}
-_RESOURCES: Schema = {
-    "cpu_period": Field(1, "int"),
-    "cpu_quota": Field(2, "int"),
-    "cpu_shares": Field(3, "int"),
-    "memory_limit_in_bytes": Field(4, "int"),
-    "memory_swap_limit_in_bytes": Field(10, "int"),
-}
-_SECURITY: Schema = {
-    "capabilities": Field(
-        1,
-        {"add_capabilities": Field(1, repeated=True), "drop_capabilities": Field(2, repeated=True)},
-    ),
-    "namespace_options": Field(3, _NAMESPACES),
-    "run_as_user": Field(5, _INT),
-    "readonly_rootfs": Field(7, "int"),
-    "supplemental_groups": Field(8, "int", repeated=True),
-    "no_new_privs": Field(11, "int"),
-    "run_as_group": Field(12, _INT),
-    "masked_paths": Field(13, repeated=True),
-}
-_CONTAINER: Schema = {
-    "metadata": Field(1, {"name": Field(1), "attempt": Field(2, "int")}),
-    "image": Field(2, {"image": Field(1)}),
-    "command": Field(3, repeated=True),
-    "envs": Field(6, {"key": Field(1), "value": Field(2)}, repeated=True),
-    "mounts": Field(
-        7,
-        {"container_path": Field(1), "host_path": Field(2), "readonly": Field(3, "int")},
-        repeated=True,
-    ),
-    "log_path": Field(11),
-    "linux": Field(
-        15, {"resources": Field(1, _RESOURCES), "security_context": Field(2, _SECURITY)}
-    ),
-}
-_STATUS: Schema = {
-    "id": Field(1),
-    "state": Field(3, "int"),
-    "exit_code": Field(7, "int"),
-    "reason": Field(10),
-    "message": Field(11),
-}
-_VALUE: Schema = {"timestamp": Field(1, "int"), "value": Field(2, _INT)}
-_STATS: Schema = {"cpu": Field(2, _VALUE), "memory": Field(3, _VALUE)}
-_CONDITION: Schema = {"type": Field(1), "status": Field(2, "int"), "message": Field(4)}
-_VERSION: Schema = {"version": Field(1), "name": Field(2), "runtime_version": Field(3)}
-
-# Method: what is asked, what is answered (api.proto of k8s.io/cri-api, version runtime.v1).
-_METHODS: dict[str, tuple[Schema, Schema]] = {
-    "Version": ({"version": Field(1)}, _VERSION),
-    "Status": ({}, {"status": Field(1, {"conditions": Field(1, _CONDITION, repeated=True)})}),
-    "RunPodSandbox": ({"config": Field(1, _SANDBOX), "runtime_handler": Field(2)}, _ID),
-    "StopPodSandbox": (_ID, {}),
-    "RemovePodSandbox": (_ID, {}),
-    "PodSandboxStatus": (
-        {**_ID, "verbose": Field(2, "int")},
-        {
-            "status": Field(
-                1, {"state": Field(3, "int"), "network": Field(5, {"ip": Field(1)})}
-            ),
-            "info": mapping(2),
-        },
-    ),
-    "CreateContainer": (
-        {"pod": Field(1), "config": Field(2, _CONTAINER), "sandbox_config": Field(3, _SANDBOX)},
-        _ID,
-    ),
-    "StartContainer": (_ID, {}),
-    "StopContainer": ({**_ID, "timeout": Field(2, "int")}, {}),
-    "RemoveContainer": (_ID, {}),
-    "ListContainers": ({}, {"containers": Field(1, {"id": Field(1), "state": Field(6, "int")},
-                                                repeated=True)}),
-    "ContainerStatus": (
-        {**_ID, "verbose": Field(2, "int")},
-        {"status": Field(1, _STATUS), "info": mapping(2)},
-    ),
-    "UpdateContainerResources": ({**_ID, "linux": Field(2, _RESOURCES)}, {}),
-    "ExecSync": (
-        {**_ID, "cmd": Field(2, repeated=True), "timeout": Field(3, "int")},
-        {"stdout": Field(1, "bytes"), "stderr": Field(2, "bytes"), "exit_code": Field(3, "int")},
-    ),
-    "ContainerStats": (_ID, {"stats": Field(1, _STATS)}),
-}  # fmt: skip
 
 
 class Cri:
@@ -245,7 +146,7 @@ class Cri:
 
     def __call__(self, method: str, **request: Any) -> dict[str, Any]:
         """Call a method of the service."""
-        asked, answered = _METHODS[method]
+        asked, answered = METHODS[method]
         message = encode(asked, request)
         return decode(answered, self.channel.call(f"/runtime.v1.RuntimeService/{method}", message))
 
@@ -290,6 +191,11 @@ class Pod:
         """Return state and addresses; "pid" is its first process."""
         answer = self.cri("PodSandboxStatus", id=self.id, verbose=1)
         return {**answer["status"], "pid": _info(answer)["pid"]}
+
+    def forward(self, port: int) -> AbstractContextManager[Streams]:
+        """Connect to a port on the pod's loopback interface."""
+        url = self.cri("PortForward", id=self.id, port=[port])["url"]
+        return streams(f"{url}?port={port}")
 
     def create(
         self,
@@ -363,6 +269,16 @@ class Container:
         """Call a program in it; gives exit code, stdout, stderr. timeout: seconds, 0 is none."""
         done = self.cri("ExecSync", id=self.id, cmd=command, timeout=timeout)
         return done["exit_code"], done["stdout"].decode(), done["stderr"].decode()
+
+    def exec_streams(self, *command: str, tty: bool) -> AbstractContextManager[Streams]:
+        """Start a program in it with all its streams; a terminal has no stderr of its own."""
+        wanted = {"stdin": 1, "stdout": 1, "stderr": int(not tty), "tty": int(tty)}
+        return streams(self.cri("Exec", id=self.id, cmd=command, **wanted)["url"])
+
+    def attach(self, *, tty: bool) -> AbstractContextManager[Streams]:
+        """Connect to the streams of its first program."""
+        wanted = {"stdin": 1, "stdout": 1, "stderr": int(not tty), "tty": int(tty)}
+        return streams(self.cri("Attach", id=self.id, **wanted)["url"])
 
     def stop(self, timeout: int) -> Any:
         """Stop it, with so many seconds between SIGTERM and SIGKILL; gives its status."""

@@ -103,11 +103,10 @@ class Docker:
         """Wait until a container has ended and return its exit code."""
         return int(self("wait", name).ok().stdout)
 
-    def wait_log(self, name: str, marker: str = "ready", times: int = 1) -> None:
-        """Wait until a container has written a line, so often."""
+    def wait_log(self, name: str, marker: str = "ready") -> None:
+        """Wait until a container has written a line."""
         with follow(self.argv(["logs", "-f", name]), env=self.environment) as logs:
-            for _ in range(times):
-                read_line_with(logs, marker)
+            read_line_with(logs, marker)
 
     def terminal(self, *words: str) -> Any:
         """Start docker in a terminal."""

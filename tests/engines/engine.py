@@ -29,7 +29,6 @@ from tests.support.waiting import (
     wait_readable,
 )
 
-RUNTIMES = ("creche", "runc")
 IMAGE = "localhost/crt-busybox:latest"
 PAUSE_IMAGE = "localhost/crt-pause:latest"  # a pod's own process
 ENVIRONMENT = {"PATH": PATH_VARIABLE, "HOME": "/root"}
@@ -168,14 +167,23 @@ class Process:
         assert process.stdout is not None
         self.process = process
         self._out = process.stdout.fileno()
+        self._unread = b""
 
     def read_until(self, marker: str) -> str:
-        """Return the output from here, up to the chunk that has a marker."""
-        return read_until(self._out, marker.encode()).decode(errors="replace")
+        """Return the output from here, up to a marker and no further."""
+        wanted = marker.encode()
+        while wanted not in self._unread:
+            if not wait_readable(self._out):
+                raise TimeoutError(f"no {marker!r}, only {self._unread!r}")
+            if not (chunk := os.read(self._out, 65536)):
+                raise EOFError(f"no {marker!r} before the end, only {self._unread!r}")
+            self._unread += chunk
+        shown, found, self._unread = self._unread.partition(wanted)
+        return (shown + found).decode(errors="replace")
 
     def read_rest(self) -> str:
         """Return the output up to its end."""
-        return read_all(self._out).decode(errors="replace")
+        return (self._unread + read_all(self._out)).decode(errors="replace")
 
     def wait(self) -> int:
         """Wait for the client's end and return its exit status."""
@@ -228,6 +236,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 env=dict(env),
+                cwd=self.log.parent,  # Slurm's step daemon may leave a core there
                 start_new_session=True,
             )
         try:

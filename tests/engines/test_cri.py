@@ -11,6 +11,7 @@ import pytest
 from tests.engines.cri import CREATED, EXITED, NODE, POD, RUNNING, Cri, Pod
 from tests.engines.engine import IDLE, STUBBORN, Place, need, own_cgroups
 from tests.engines.grpc import CallFailed
+from tests.engines.streams import STDERR
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -111,6 +112,53 @@ def test_exec(pod: Pod) -> None:
     with pytest.raises(CallFailed, match=r"timed out|deadline|timeout"):
         container.exec("sleep", "999", timeout=1)
     assert "sleep 999" not in container.exec("ps")[1]
+
+
+def test_exec_with_streams(pod: Pod) -> None:
+    """`kubectl exec -i`: the kubelet hands on an address, and the streams go over a WebSocket."""
+    container = pod.start(sh=IDLE, ready="ready")
+    script = "read line; echo got $line; echo err >&2; exit 8"
+    with container.exec_streams("sh", "-c", script, tty=False) as streams:
+        streams.write(b"it\n")
+        assert streams.read_until(b"\n") == b"got it\n"
+        assert streams.read_until(b"\n", STDERR) == b"err\n"
+        assert streams.read_status()[0] == 8
+    with container.exec_streams("/nope", tty=False) as streams:
+        code, words = streams.read_status()
+        assert code != 0
+        assert "no such file or directory" in words
+
+
+def test_exec_terminal(pod: Pod) -> None:
+    """`kubectl exec -it`, with a window that changes its size."""
+    container = pod.start(sh=IDLE, ready="ready")
+    script = "tty; trap 'stty size; exit 5' WINCH; echo sized; while :; do sleep 0.1; done"
+    with container.exec_streams("sh", "-c", script, tty=True) as streams:
+        streams.read_until(b"/dev/pts/")
+        streams.read_until(b"sized")
+        streams.resize(40, 120)
+        streams.read_until(b"40 120")
+        assert streams.read_status()[0] == 5
+
+
+def test_attach(pod: Pod) -> None:
+    """`kubectl run -it`: a container with a terminal, whose streams are joined later."""
+    script = "tty; read line; echo got $line; read line; exit 4"
+    container = pod.start(sh=script, tty=1, stdin=1, ready="/dev/pts/")
+    with container.attach(tty=True) as streams:
+        streams.write(b"hello\r")
+        streams.read_until(b"got hello")
+        streams.write(b"\r")
+        assert container.wait()["exit_code"] == 4
+
+
+def test_forwarded_port(pod: Pod) -> None:
+    """`kubectl port-forward`: containerd connects in the network namespace of the pod."""
+    script = "nc -ll -p 1234 -e echo hello & until grep -q :04D2 /proc/net/tcp*; do :; done; "
+    pod.start(sh=f"{script} echo ready; wait", ready="ready")
+    with pod.forward(1234) as streams:
+        port = (1234).to_bytes(2, "little")
+        assert streams.read_until(b"hello\n", channel=0) == port + b"hello\n"
 
 
 def test_stop(pod: Pod) -> None:

@@ -169,7 +169,7 @@ def test_oom(docker: Docker) -> None:
 
 def test_restart_policies(docker: Docker) -> None:
     with docker.container("--restart=on-failure:2", sh="echo turn; exit 1") as name:
-        docker.wait_log(name, "turn\n", 1)
+        docker.wait_log(name, "turn\n")
         with docker.follow("events", "--since=10m", f"--filter=container={name}",
                            "--filter=event=die", "--format={{.Status}}") as events:  # fmt: skip
             for _ in range(3):
@@ -290,10 +290,11 @@ def test_live_restore(place: Place, archive: Path, tmp_path: Path) -> None:
         with docker.container(sh=IDLE) as name:
             docker.wait_log(name)
             pid = docker.inspect(name)["State"]["Pid"]
-            docker.daemon.stop()
-            docker.daemon.start(docker.environment)
-            assert docker.inspect(name)["State"]["Pid"] == pid
-            docker("exec", name, "true").ok()
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                docker.daemon.stop(number)
+                docker.daemon.start(docker.environment)
+                assert docker.inspect(name)["State"]["Pid"] == pid
+                docker("exec", name, "true").ok()
             docker("stop", "-t", "30", name).ok()
             assert docker.inspect(name)["State"]["ExitCode"] == 3
             wait_exit(pid)

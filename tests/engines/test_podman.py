@@ -40,6 +40,10 @@ def podman(place: Place) -> Iterator[Podman]:
     made("pod", "rm", "-f", "-a", "-t", "0")
 
 
+# podman 4.3 tells conmon the size when the program runs already.
+SIZED = "until stty size 2>/dev/null | grep '30 100'; do sleep 0.1; done"
+
+
 def wait_ready(podman: Podman, name: str, marker: str = "ready") -> None:
     """Wait until a container has written a line."""
     with podman.follow("logs", "-f", name) as logs:
@@ -90,7 +94,7 @@ def test_bad_working_directory(podman: Podman) -> None:
 
 def test_terminal(podman: Podman) -> None:
     """run -it: a terminal of the right size, keys, a later size, the exit status."""
-    script = "tty; stty size; read line; echo got $line; trap 'stty size; exit 5' WINCH; "
+    script = f"tty; {SIZED}; read line; echo got $line; trap 'stty size; exit 5' WINCH; "
     words = podman.run_words("-it", "--rm", sh=script + "echo sized; while :; do sleep 0.1; done")
     with podman.terminal(*words) as terminal:
         shown = terminal.read_until("30 100")
@@ -171,7 +175,7 @@ def test_exec_detached(podman: Podman) -> None:
 
 def test_exec_terminal(podman: Podman) -> None:
     with podman.container(sh=IDLE) as name:
-        words = ["exec", "-it", name, "sh", "-c", "tty; stty size; read x; exit $x"]
+        words = ["exec", "-it", name, "sh", "-c", f"tty; {SIZED}; read x; exit $x"]
         with podman.terminal(*words) as terminal:
             terminal.read_until("30 100")
             terminal.type("12\r")

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from tests.support.isolation import PREFIX, mount
 from tests.support.leaks import Snapshot, interfaces
 from tests.support.mountinfo import mounts
 from tests.support.network import HandMadeNetwork, ip, ping
+from tests.support.repository import REPOSITORY
 from tests.support.runtimes import Runtime
-from tests.support.waiting import reap
+from tests.support.waiting import DEADLINE, reap
 
 pytestmark = pytest.mark.root
 
@@ -88,6 +90,31 @@ def test_orphans_can_be_reaped() -> None:
     os.kill(pid, signal.SIGTERM)
 
     assert reap(pid) == -signal.SIGTERM
+
+
+_KILLED_PYTEST = """
+import os, signal, subprocess
+from tests.support.reaper import continue_below_a_reaper
+continue_below_a_reaper()
+daemon = "trap '' TERM; sleep 1000 & echo $! $$ >&2; wait"
+process = subprocess.Popen(["setsid", "/bin/sh", "-c", daemon], stderr=subprocess.PIPE)
+print(process.stderr.readline().decode(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_outlives_a_pytest_that_was_killed() -> None:
+    """Its daemons, and theirs, end with it, and it is seen that it was killed."""
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED_PYTEST],
+        cwd=REPOSITORY,
+        capture_output=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pids = done.stdout.split()
+    assert len(pids) == 2
+    assert not any(Path(f"/proc/{int(pid)}").exists() for pid in pids)
 
 
 def test_a_container_runs_in_the_harness(

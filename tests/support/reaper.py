@@ -6,6 +6,7 @@ the kernel lets the init of a pid namespace end only when all others in it have 
 real machine the orphans would go to process 1, about which nothing is known here (in a container it
 often does not reap at all). So pytest forks before the first test: the child goes on as pytest, the
 parent is a subreaper (PR_SET_CHILD_SUBREAPER, prctl(2)) and tells by a pipe how each orphan ended.
+When pytest has ended, however it did, the reaper ends what is left of all that the tests started.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+_CLEAR_UP = 120  # seconds that pytest has after SIGTERM
+_DIE = 10  # seconds within which what was killed has to be gone
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,24 +50,51 @@ def _reap_until_gone(child: int, report: int) -> None:
 
     def forward(number: int, _: FrameType | None) -> None:
         os.kill(child, number)
+        signal.alarm(_CLEAR_UP)
+
+    def lose_patience(_number: int, _: FrameType | None) -> None:
+        os.kill(child, signal.SIGKILL)
 
     # The terminal's Ctrl-C reaches pytest by itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)
+    signal.signal(signal.SIGALRM, lose_patience)
     while True:
         pid, status = os.waitpid(-1, 0)
         code = os.waitstatus_to_exitcode(status)
         if pid == child:
+            _end_what_is_left()
             if code < 0:
-                signal.signal(-code, signal.SIG_DFL)
+                if -code != signal.SIGKILL:  # whose action nobody can set
+                    signal.signal(-code, signal.SIG_DFL)
                 os.kill(os.getpid(), -code)
             os._exit(abs(code))
         try:
             os.write(report, f"{pid} {code}\n".encode())
         except BlockingIOError:  # nobody reads: so nobody asks either
             pass
+
+
+def _end_what_is_left() -> None:
+    """Kill the orphans, then those who became orphans by that, and so on."""
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))  # one that cannot even be killed
+    signal.alarm(_DIE)
+    while True:
+        for orphan in _children():
+            os.kill(orphan, signal.SIGKILL)  # not reaped yet, so the number is still its own
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+    signal.alarm(0)
+
+
+def _children() -> list[int]:
+    own = os.getpid()
+    with open(f"/proc/self/task/{own}/children") as file:
+        return [int(word) for word in file.read().split()]
 
 
 class Exits:

@@ -10,11 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
-from collections import Counter
 from pathlib import Path
 
 from tests.support.repository import REPOSITORY
+from tests.support.results import AGAIN, PASSED, failed, read, read_name, reasons, total
 from tests.system import parts
 from tests.system.stage import make_stage
 from tests.system.vm.machine import Hardware, MachineError
@@ -35,6 +34,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--part", choices=parts.PARTS, action="append", help="only this one")
     parser.add_argument("--cold", action="store_true", help="boot; use no machine saved after that")
     parser.add_argument("--refresh", action="store_true", help="make the image anew first")
+    parser.add_argument("--last-failed", action="store_true", help="again what failed last time")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds, in all")
     parser.add_argument(
         "pytest", nargs="*", help="pytest's arguments in place of the selection (after --)"
@@ -53,24 +53,31 @@ def main() -> int:
     # A time limit that ends this should not leave gigabytes in /tmp.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     began = time.monotonic()
+    if options.last_failed:
+        words, suffix = _failed_before(), AGAIN
+        RESULTS.mkdir(parents=True, exist_ok=True)
+    else:
+        shutil.rmtree(RESULTS, ignore_errors=True)
+        RESULTS.mkdir(parents=True)
+        chosen = options.part or parts.PARTS
+        words = {part: options.pytest or parts.arguments(part) for part in chosen}
+        suffix = ""
+    for part in words:
+        (RESULTS / f"{part}{suffix}.xml").write_text("")  # stands for a machine that breaks down
     cache = Path(os.environ.get("VM_CACHE") or REPOSITORY / ".cache/vm").resolve()
     build: list[str | Path] = [_BUILD, "--dir", cache, SUITE]
     say(f"image of Debian {SUITE} in {cache}")
     subprocess.run([*build, "--refresh"] if options.refresh else build, check=True, stdout=2)
-
-    chosen = options.part or list(parts.PARTS)
-    shutil.rmtree(RESULTS, ignore_errors=True)
-    RESULTS.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="creche-stage.") as name:
-        stage, orders = Path(name, "creche"), Path(name, "run")
+        stage, orders, out = Path(name, "creche"), Path(name, "run"), Path(name, "out")
         make_stage(stage)
-        orders.mkdir()
-        for part in chosen:
-            words = options.pytest or parts.arguments(part)
-            (orders / f"{part}.args").write_text("".join(f"{word}\n" for word in words))
+        for directory in (orders, out):
+            directory.mkdir()
+        for part, arguments in words.items():
+            (orders / f"{part}.args").write_text("".join(f"{word}\n" for word in arguments))
         command = (
             f"CRECHE_TEST_SLOWNESS={parts.SLOWNESS} "
-            f"exec /share/creche/tests/system/machine.sh {' '.join(chosen)}"
+            f"exec /share/creche/tests/system/machine.sh {' '.join(words)}"
         )
         prepared = time.monotonic()
         try:
@@ -78,15 +85,17 @@ def main() -> int:
                 Hardware(cache / SUITE),
                 {"creche": stage, "run": orders},
                 command,
-                RESULTS,
+                out,
                 options.timeout,
                 warm=not options.cold,
             )
         except MachineError as error:
             say(str(error))
             status = 125
-    done = time.monotonic()
-    whole = [_report(part) for part in chosen]
+        done = time.monotonic()
+        for file in out.glob("*.xml"):
+            shutil.copy(file, RESULTS / f"{file.stem}{suffix}.xml")
+    whole = [_report(part, suffix) for part in words]
     say(f"prepared in {prepared - began:.0f} s, ran for {done - prepared:.0f} s")
     if status == TIMED_OUT:
         say(f"not done after {options.timeout:.0f} s")
@@ -95,30 +104,23 @@ def main() -> int:
     return status or (0 if all(whole) else 1)
 
 
-def _report(part: str) -> bool:
+def _failed_before() -> dict[str, list[str]]:
+    """Return pytest's arguments for each part that had failures: those, or all if it broke down."""
+    words: dict[str, list[str]] = {}
+    for part in parts.PARTS:
+        if (RESULTS / f"{part}.xml").exists() and (names := failed(read_name(RESULTS, part))):
+            broken = not all("::" in name for name in names)
+            words[part] = parts.arguments(part) if broken else [*parts.COMMON, *names]
+    return words
+
+
+def _report(part: str, suffix: str) -> bool:
     """Print a part's counts and its reasons for skips; whether it ran, and without failure."""
-    path = RESULTS / f"{part}.xml"
-    if not path.exists():
-        say(f"{part}: no results")
-        return False
-    counts: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    bad = []
-    for case in ElementTree.parse(path).iter("testcase"):
-        kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
-        for kind in kinds or {"passed"}:
-            counts[kind] += 1
-        if kinds & {"failure", "error"}:
-            bad.append(f"{case.get('classname')}::{case.get('name')}")
-        if (skipped := case.find("skipped")) is not None:
-            reasons[skipped.get("message") or "no reason"] += 1
-    order = ("passed", "failure", "error", "skipped")
-    say(f"{part}: " + ", ".join(f"{counts[kind]} {kind}" for kind in order if counts[kind]))
-    for reason, number in reasons.most_common():
-        say(f"  skipped {number}: {reason}")
-    for name in bad:
-        say(f"  failed: {name}")
-    return bool(counts["passed"]) and not bad
+    results = read(RESULTS / f"{part}{suffix}.xml")
+    say(f"{part}: {total(results)}")
+    for line in [*reasons(results), *(f"failed: {name}" for name in failed(results))]:
+        say(f"  {line}")
+    return not failed(results) and any(one.word == PASSED for one in results.values())
 
 
 if __name__ == "__main__":

@@ -58,13 +58,14 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
 
 PARTS = ("integration", "service")
 
+COMMON = ("-q", "-o", "faulthandler_timeout=600", "--durations=10")
+
 
 def arguments(part: str) -> list[str]:
     """Return pytest's arguments for a part."""
-    common = ["-q", "-o", "faulthandler_timeout=600", "--durations=10"]
     if part == "service":
-        return [*common, "tests/system/test_service.py"]
+        return [*COMMON, "tests/system/test_service.py"]
     words = []
     for path, tests in INTEGRATION.items():
         words += [f"{path}::{test}" for test in tests] or [path]
-    return [*common, *words]
+    return [*COMMON, *words]
