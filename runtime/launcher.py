@@ -11,7 +11,8 @@ sealed memfd, which may be of any size:
     -> {"type": "launched", "pid": …, "helper": …, "cgroup": {…}, "warnings": […]}
     -> {"type": "error", "text": …, "errno": …}
 
-It ends when the other side closes its end.
+Orders about containers that run are in runtime/launcher_exec.py. It ends when the other side closes
+its end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if __name__ == "__main__":  # run as a file, isolated: nothing has put the packa
 
 import gc
 
-from runtime import netdevices, seal
+from runtime import launcher_exec, netdevices, seal
 from runtime.cgroups import Cgroup, bpf, device_bpf
 from runtime.channel import Channel, ProtocolError, close_all
 from runtime.errors import CrecheError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 SOCKET_FD = 3
 # Imported when they are first needed, which in here has to be now.
 PRELOADED = (netdevices, bpf, device_bpf)
+OWN_NETWORK = "/proc/self/ns/net"
 FIXED_FDS = 6  # plan, sync, listener and three standard streams
 _CACHED_PLANS = 256
 
@@ -53,13 +55,15 @@ class Launcher:
         self.channel = channel
         self.plans: dict[str, LaunchPlan] = {}
         self.filters: dict[str, Prepared] = {}  # compiling one takes 4 to 16 ms
+        self.network = os.open(OWN_NETWORK, os.O_RDONLY | os.O_CLOEXEC)
 
     def serve(self) -> None:
         """Until the other side hangs up."""
         while (received := self.channel.receive()) is not None:
             order, fds = received
+            made: list[int] = []
             try:
-                answer = self._launch(order, fds)
+                answer = self._carry_out(order, fds, made)
             except CrecheError as error:
                 number = getattr(error, "number", 0)
                 answer = {"type": "error", "text": str(error)[:8192], "errno": number}
@@ -68,11 +72,32 @@ class Launcher:
                 answer = {"type": "error", "text": text, "errno": error.errno or 0}
             finally:
                 close_all(fds)
-            self.channel.send(answer)
+            self.channel.send(answer, made)
+            close_all(made)
+
+    def _carry_out(
+        self, order: dict[str, Any], fds: list[int], made: list[int]
+    ) -> dict[str, object]:
+        """The answer; descriptors that go with it are added to `made`."""
+        kind = order["type"]
+        if kind == "launch" and len(fds) >= FIXED_FDS:
+            return self._launch(order, fds)
+        if kind == "exec" and len(fds) == launcher_exec.EXEC_FDS:
+            digest = str(order["digest"])
+            document: Any = self._plan(digest, fds[0])
+            known = self.filters.get(digest)
+            answer, compiled = launcher_exec.run(order, document, known, fds)
+            if compiled is not None:
+                self.filters[digest] = compiled
+            return answer
+        if kind == "socket" and len(fds) == 1:
+            made.append(launcher_exec.make_socket(order, fds[0], self.network))
+            return {"type": "socket"}
+        if kind == "look" and len(fds) == 1:
+            return launcher_exec.look(order, fds[0])
+        raise ProtocolError("an order that the launcher does not know")
 
     def _launch(self, order: dict[str, Any], fds: list[int]) -> dict[str, object]:
-        if order["type"] != "launch" or len(fds) < FIXED_FDS:
-            raise ProtocolError("an order that the launcher does not know")
         digest = str(order["digest"])
         plan = self._plan(digest, fds[0])
         warnings: list[str] = []

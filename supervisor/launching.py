@@ -17,7 +17,7 @@ from typing import Any
 import trio
 
 import runtime.launcher
-from runtime.channel import Channel, pair
+from runtime.channel import Channel, close_all, pair
 from runtime.errors import CrecheError, KernelError
 from runtime.jsonio import dumps
 from supervisor.exits import close_pidfd, process_exit
@@ -55,7 +55,15 @@ class LauncherClient:
         self._turn = trio.Lock()
 
     async def order(self, message: dict[str, object], fds: list[int]) -> dict[str, Any]:
-        """Send one order, wait for its answer. Raises CrecheError with what the launcher says.
+        """Send one order, wait for its answer. Raises CrecheError with what the launcher says."""
+        answer, made = await self.ask(message, fds)
+        close_all(made)
+        return answer
+
+    async def ask(
+        self, message: dict[str, object], fds: list[int]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """The same for an order whose answer comes with descriptors, which are the caller's then.
 
         Not to be cancelled half-way: the answer names a process that has to be looked after.
         """
@@ -74,11 +82,14 @@ class LauncherClient:
                     pass
                 if received is None:
                     await self._end(kill=True)
-                    raise CrecheError("the launcher died; it is started again at the next attempt")
-        answer: dict[str, Any] = received[0] if received else {}
+        if received is None:
+            raise CrecheError("the launcher died; it is started again at the next attempt")
+        answer: dict[str, Any]
+        answer, made = received
         if answer["type"] == "error":
+            close_all(made)
             raise CrecheError(str(answer["text"]))
-        return answer
+        return answer, made
 
     async def close(self) -> None:
         """Hang up, and wait for its end."""
