@@ -1,33 +1,35 @@
-"""What a monitor tells the keeper of a workload."""
+"""What the keeper and whatever watches a container say to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 from supervisor.container import Container
 
 
-class Signal(Enum):
-    """One word about a running container. The text that goes with it is for people, but for EXTEND:
-    microseconds."""
+class Signal(StrEnum):
+    """What a monitor tells; the text that goes with it is the reason, except where it says."""
 
     READY = "ready"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
-    WATCHDOG = "watchdog"
-    STATUS = "status"
+    WATCHDOG = "watchdog"  # no sign of life in time
+    STATUS = "status"  # text: a line for people
     RELOADING = "reloading"
     STOPPING = "stopping"
-    EXTEND = "extend"
+    EXTEND = "extend"  # text: microseconds from now that starting or stopping may yet take
 
 
 Tell = Callable[[Signal, str], None]
 
 
 class Monitor(Protocol):
-    """Watches one run of one container."""
+    """Watches one run of one workload."""
 
     async def watch(self, container: Container, tell: Tell) -> None:
-        """From the program's start to its end; then it is cancelled."""
+        """Runs from the program's start until it is cancelled at the program's end.
+
+        It may return early. Raises nothing that is foreseen.
+        """

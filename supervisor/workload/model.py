@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 
 from supervisor.policy import Policy
 from supervisor.workload.sections.container import Container
+from supervisor.workload.sections.health import Health
 from supervisor.workload.sections.hooks import Hooks
+from supervisor.workload.sections.logs import Logs
+from supervisor.workload.sections.ready import Ready
 from supervisor.workload.sections.stop import Stop
+from supervisor.workload.sections.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,10 @@ class Settings:
 
     restart: Policy = field(default_factory=Policy)
     stop: Stop = field(default_factory=Stop)
+    ready: Ready = field(default_factory=Ready)
+    health: Health | None = None
+    watchdog: Watchdog | None = None
+    logs: Logs = field(default_factory=Logs)
     hooks: Hooks = field(default_factory=Hooks)
     container: Container | None = None
 

@@ -10,13 +10,21 @@ from collections.abc import Callable, Iterable
 from supervisor.workload.lines import Path
 from supervisor.workload.schema import Section, Values
 from supervisor.workload.sections.container import CONTAINER
+from supervisor.workload.sections.health import HEALTH
 from supervisor.workload.sections.hooks import HOOKS
+from supervisor.workload.sections.logs import LOGS
+from supervisor.workload.sections.ready import READY
 from supervisor.workload.sections.restart import RESTART
 from supervisor.workload.sections.stop import STOP
+from supervisor.workload.sections.watchdog import WATCHDOG
 
 SECTIONS: tuple[Section, ...] = (
     RESTART,
     STOP,
+    READY,
+    HEALTH,
+    WATCHDOG,
+    LOGS,
     HOOKS,
     CONTAINER,
 )
@@ -31,5 +39,13 @@ def _hooks_need_a_container(settings: Values) -> Iterable[tuple[Path, str]]:
         )
 
 
-RULES: tuple[Callable[[Values], Iterable[tuple[Path, str]]], ...] = (_hooks_need_a_container,)
+def _probes_need_health(settings: Values) -> Iterable[tuple[Path, str]]:
+    if settings["ready"].on == "probe" and settings["health"] is None:
+        yield ("ready", "on"), 'ready.on = "probe" goes together with [health]'
+
+
+RULES: tuple[Callable[[Values], Iterable[tuple[Path, str]]], ...] = (
+    _hooks_need_a_container,
+    _probes_need_health,
+)
 """Rules over more than one table: from what the sections made to (path, message)."""

@@ -1,0 +1,146 @@
+"""All output of one creched: makes a RunOutput for each run, and reads back what was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from runtime.errors import CrecheError, strerror
+from runtime.state import make_root
+from supervisor.output import journal
+from supervisor.output.files import LogFile, last_lines
+from supervisor.output.hub import Hub
+from supervisor.output.run import JournalOutput, PipedOutput, RunOutput
+from supervisor.output.sink import Sink
+from supervisor.workload.model import Workload
+
+_FOLLOWERS_QUEUE = 1024
+"""Records that wait for a slow follower; what is more it does not get."""
+MOST_LINES = 100_000
+
+Warn = Callable[[str], None]
+
+
+class Output:
+    """own: directory for FIFOs; logs: for the files of each workload. Use with `async with`.
+
+    Both are made, 0700, when they are first needed.
+    """
+
+    def __init__(self, own: str, logs: str, socket: str = journal.SOCKET) -> None:
+        self._own = own
+        self._logs = logs
+        self._socket = socket
+        self._hub = Hub()
+        self._followers: dict[str, list[trio.MemorySendChannel[str]]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._hub.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        result = await self._hub.__aexit__(kind, error, trace)
+        try:
+            os.rmdir(self._own)
+        except OSError:
+            pass  # it was never made, or containers go on with what is in it
+        return result
+
+    def open(self, workload: Workload, warn: Warn) -> RunOutput:
+        """For a run that begins; nothing is done yet. warn: what is worth an event."""
+        to = self._where(workload)
+        if to == "journal":
+            return JournalOutput(workload.name, workload.settings.logs.lines)
+        if to == "file":
+            return self._piped(workload, warn)
+        return RunOutput(2, 2) if to == "stderr" else RunOutput()
+
+    def adopt(
+        self, workload: Workload, warn: Warn, descriptors: Mapping[str, int] | None = None
+    ) -> RunOutput:
+        """For a run that goes on, whose container an earlier creched has made.
+
+        descriptors: as RunOutput.descriptors. Where its output went then decides, not the settings.
+        """
+        if not os.path.exists(f"{self._base(workload)}.stdout"):
+            return self.open(workload, warn)
+        output = self._piped(workload, warn)
+        try:
+            output.attach(descriptors)
+        except CrecheError as error:
+            warn(f"its output cannot be read on: {error}")
+        return output
+
+    async def read(self, workload: Workload, lines: int, follow: bool) -> AsyncIterator[str]:
+        """The last `lines` records of a workload, then with `follow` each new one.
+
+        A record is `TIMESTAMP STREAM TEXT`; from the journal, what journalctl makes of it. Raises
+        CrecheError if nothing was kept.
+        """
+        to = self._where(workload)
+        lines = max(0, min(lines, MOST_LINES))
+        if to == "journal":
+            try:
+                async for line in journal.read(workload.name, lines, follow):
+                    yield line
+            except OSError as error:
+                raise CrecheError(f"read the journal: {error.strerror or error}") from None
+            return
+        if to != "file":
+            raise CrecheError(f'logs of {workload.name} are not kept (logs.to = "{to}")')
+        try:
+            found = last_lines(self._directory(workload), lines)
+        except OSError as error:
+            where = self._directory(workload)
+            raise CrecheError(f"read {where}: {strerror(error.errno or 0)}") from None
+        if not follow:
+            for line in found:
+                yield line
+            return
+        send, receive = trio.open_memory_channel[str](_FOLLOWERS_QUEUE)
+        # Nothing is awaited since the file was read: no record is missed, none comes twice.
+        self._followers.setdefault(workload.name, []).append(send)
+        try:
+            for line in found:
+                yield line
+            async for line in receive:
+                yield line
+        finally:
+            self._followers[workload.name].remove(send)
+            if not self._followers[workload.name]:
+                del self._followers[workload.name]
+
+    def _where(self, workload: Workload) -> str:
+        to = workload.settings.logs.to
+        if to == "auto":
+            return "journal" if journal.there(self._socket) else "file"
+        return to
+
+    def _base(self, workload: Workload) -> str:
+        return f"{self._own}/{workload.name}"
+
+    def _directory(self, workload: Workload) -> str:
+        return f"{self._logs}/{workload.name}"
+
+    def _piped(self, workload: Workload, warn: Warn) -> PipedOutput:
+        make_root(self._own)
+        settings = workload.settings.logs
+        file = LogFile(self._directory(workload), settings.size, settings.files)
+        sink = Sink(settings, file, lambda line: self._show(workload.name, line), warn)
+        return PipedOutput(self._hub, self._base(workload), sink)
+
+    def _show(self, name: str, line: str) -> None:
+        for follower in self._followers.get(name, ()):
+            try:
+                follower.send_nowait(line)
+            except trio.WouldBlock:
+                pass
