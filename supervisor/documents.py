@@ -55,7 +55,14 @@ def workload_document() -> str:
         "* `workload.toml`, which may be empty;",
         "* and either `config.json` with its root file system (an OCI bundle), or nothing more: "
         "then the",
-        "  file's `[container]` table says what to run.\n",
+        "  file's `[container]` table says what to run;",
+        "* if wanted, drop-ins: `workload.d/*.toml`, laid over `workload.toml` in the order of "
+        "their names.",
+        "  Tables are merged key by key; values and arrays of values replace what was there; "
+        "`[[tables]]`",
+        "  are added behind those that are there, and an empty array (`alerts = []`) takes those "
+        "away.",
+        "  Hidden files, and files with other endings, are no drop-ins.\n",
         "`crechectl check DIR` tells what is wrong with the directories in DIR, by file, line and",
         "key. Keys the tables below do not have are refused. A workload that is refused is",
         "reported and not started; the others are.\n",

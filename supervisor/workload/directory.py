@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass, replace
 
 from runtime.errors import ConfigError
 from supervisor.workload import files, oci
@@ -11,11 +12,20 @@ from supervisor.workload import rootfs as embedded_root
 from supervisor.workload.errors import Problem, WorkloadError
 from supervisor.workload.model import Settings, Workload
 from supervisor.workload.parse import parse_settings
+from supervisor.workload.source import CONFIG, DROPINS, SETTINGS, Source, read_source
 
-SETTINGS = "workload.toml"
-CONFIG = "config.json"
 EMBEDDED = "host-usr"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one directory came to: a workload with the files it is made from, or why not."""
+
+    name: str
+    workload: Workload | None = None
+    source: Source | None = None
+    error: WorkloadError | None = None
 
 
 def read_all(path: str, scratch: str) -> tuple[list[Workload], list[tuple[str, WorkloadError]]]:
@@ -25,70 +35,98 @@ def read_all(path: str, scratch: str) -> tuple[list[Workload], list[tuple[str, W
     Raises WorkloadError if `path` itself is of no use.
     """
     path = os.path.abspath(path)
-    try:
-        top = files.open_directory(path, path)
-    except FileNotFoundError:
-        raise WorkloadError(Problem(path, "", "does not exist")) from None
+    top = open_top(path)
     good: list[Workload] = []
     bad: list[tuple[str, WorkloadError]] = []
     try:
-        with os.scandir(top) as entries:
-            names = sorted(
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".")
-                and (entry.is_symlink() or not entry.is_file(follow_symlinks=False))
-            )
-        for name in names:
-            try:
-                good.append(_read(top, path, name, scratch))
-            except WorkloadError as error:
-                bad.append((name, error))
-            except OSError as error:
-                reason = error.strerror or str(error)
-                bad.append((name, WorkloadError(Problem(f"{path}/{name}", "", reason))))
+        for name in names_in(top):
+            reading = read_one(top, path, name, scratch)
+            if reading is None:
+                continue
+            if reading.workload is not None:
+                good.append(reading.workload)
+            if reading.error is not None:
+                bad.append((name, reading.error))
     finally:
         os.close(top)
     return good, bad
 
 
-def _read(top: int, path: str, name: str, scratch: str) -> Workload:
-    directory = f"{path}/{name}"
-    if _NAME.fullmatch(name) is None:
-        raise WorkloadError(
-            Problem(
-                directory,
-                "",
-                "a workload's name begins with a letter or digit and has at most 64 letters, "
-                "digits, dots, dashes and underscores",
-            )
-        )
-    fd = files.open_directory(directory, name, top)
+def open_top(path: str) -> int:
+    """Descriptor of the directory of workload directories; raises WorkloadError."""
     try:
-        return _assemble(fd, directory, name, scratch)
+        return files.open_directory(path, path)
+    except FileNotFoundError:
+        raise WorkloadError(Problem(path, "", "does not exist")) from None
+
+
+def names_in(top: int) -> list[str]:
+    """Names of what is a workload or in its place, in order."""
+    with os.scandir(top) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".")
+            and (entry.is_symlink() or not entry.is_file(follow_symlinks=False))
+        )
+
+
+def read_one(
+    top: int, path: str, name: str, scratch: str, known: Workload | None = None
+) -> Reading | None:
+    """The workload `name` in the directory behind `top`; None if nothing of that name is there.
+
+    `known` is what was read before: files that have not changed since are not parsed again.
+    """
+    directory = f"{path}/{name}"
+    try:
+        if _NAME.fullmatch(name) is None:
+            raise WorkloadError(
+                Problem(
+                    directory,
+                    "",
+                    "a workload's name begins with a letter or digit and has at most 64 letters, "
+                    "digits, dots, dashes and underscores",
+                )
+            )
+        fd = files.open_directory(directory, name, top)
+    except FileNotFoundError:
+        return None
+    except WorkloadError as error:
+        return Reading(name, error=error)
+    source = None
+    try:
+        source = read_source(fd, directory)
+        if known is not None and known.digest == source.digest():
+            _check_hooks(fd, directory, f"{directory}/{SETTINGS}", known.settings)
+            return Reading(name, _identified(known, fd), source)
+        return Reading(name, assemble(source, fd, directory, name, scratch), source)
+    except WorkloadError as error:
+        return Reading(name, None, source, error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Reading(name, None, source, WorkloadError(Problem(directory, "", reason)))
     finally:
         os.close(fd)
 
 
-def _assemble(fd: int, directory: str, name: str, scratch: str) -> Workload:
+def assemble(source: Source, fd: int, directory: str, name: str, scratch: str) -> Workload:
+    """The workload that `source` describes, in `directory`, which is open as `fd`.
+
+    Raises WorkloadError, OSError.
+    """
     file = f"{directory}/{SETTINGS}"
-    try:
-        settings = parse_settings(files.read_file(fd, file, SETTINGS), file)
-    except FileNotFoundError:
-        raise WorkloadError(Problem(file, "", "does not exist")) from None
-    config_file = f"{directory}/{CONFIG}"
-    try:
-        data = files.read_file(fd, config_file, CONFIG, files.LARGEST_CONFIG)
-    except FileNotFoundError:
-        data = None
+    dropins = [(f"{directory}/{DROPINS}/{name}", data) for name, data in source.dropins]
+    settings = parse_settings(source.settings, file, dropins)
     container = settings.container
     if container is None:
-        if data is None:
+        if source.config is None:
             raise WorkloadError(
                 Problem(file, "container", f"expected this table, or a {CONFIG} beside the file")
             )
-        return _from_bundle(name, directory, settings, config_file, data)
-    if data is not None:
+        made = _from_bundle(name, directory, settings, f"{directory}/{CONFIG}", source.config)
+        return _identified(replace(made, digest=source.digest()), fd)
+    if source.config is not None:
         raise WorkloadError(
             Problem(file, "container", f"expected either this table or {CONFIG}, found both")
         )
@@ -96,8 +134,23 @@ def _assemble(fd: int, directory: str, name: str, scratch: str) -> Workload:
     rootfs = f"{scratch}/{name}" if embedded else _inside(fd, directory, file, container.rootfs)
     _check_hooks(fd, directory, file, settings)
     filling = embedded_root.mounts() if embedded else ()
-    config = oci.make_config(name, directory, settings, container, rootfs, filling)
-    return Workload(name, directory, settings, _checked(config, file), embedded_root=embedded)
+    config = _checked(oci.make_config(name, directory, settings, container, rootfs, filling), file)
+    made = Workload(name, directory, settings, config, embedded, digest=source.digest())
+    return _identified(made, fd)
+
+
+def _identified(workload: Workload, fd: int) -> Workload:
+    """With the inodes of its directory, open as `fd`, and of its root file system."""
+    info = os.fstat(fd)
+    root = None
+    described = workload.config.get("root")
+    if isinstance(described, dict) and not workload.embedded_root:
+        try:
+            found = os.stat(os.path.join(workload.directory, str(described["path"])))
+            root = (found.st_dev, found.st_ino)
+        except OSError:
+            pass  # creating the container will say so, with the key
+    return replace(workload, inode=(info.st_dev, info.st_ino), root=root)
 
 
 def _from_bundle(name: str, directory: str, settings: Settings, file: str, data: bytes) -> Workload:

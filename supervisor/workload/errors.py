@@ -17,7 +17,9 @@ class Problem:
     def __str__(self) -> str:
         """`FILE:LINE: KEY: MESSAGE`, the parts that are not known left out."""
         where = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        text = f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        # Names of files are anybody's bytes, and a line of output is read by terminals.
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class WorkloadError(Exception):

@@ -13,6 +13,11 @@ import stat
 
 from supervisor.workload.errors import Problem, WorkloadError
 
+
+class Unsettled(WorkloadError):
+    """Somebody is writing just now: the same again in a moment may well be in order."""
+
+
 LARGEST = 1 << 20
 """Bytes in the largest workload.toml that is read."""
 LARGEST_CONFIG = 16 << 20
@@ -56,11 +61,17 @@ def open_file(directory: int, path: str, name: str) -> int:
 
 
 def read_file(directory: int, path: str, name: str, largest: int = LARGEST) -> bytes:
-    """Contents of the regular file `name`; raises as `open_directory` does."""
+    """Contents of the regular file `name`; raises as `open_directory` does, and Unsettled."""
     with os.fdopen(open_file(directory, path, name), "rb") as file:
+        before = os.fstat(file.fileno())
         data = file.read(largest + 1)
+        after = os.fstat(file.fileno())
     if len(data) > largest:
         raise _refused(path, f"is larger than {largest} bytes")
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
+        len(data) != after.st_size
+    ):
+        raise Unsettled(Problem(path, "", "was being written while it was read"))
     return data
 
 

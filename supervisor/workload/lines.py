@@ -13,12 +13,19 @@ _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_.\-\"' ]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*((?:[A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_\-]+)*)\s*=")
 _AT = re.compile(r"\(at line (\d+), column \d+\)")
 
+LONGEST = 120
+"""Characters of a line that are looked at: matching a header takes the square of its length."""
+DEEPEST = 16
+"""Parts of the longest key that is remembered; no schema here goes deeper."""
+
 Path = tuple[str | int, ...]
 
 
-def find_line(text: str, path: Path) -> int | None:
-    """Line (1-based) of `path`, or of the nearest enclosing key or table that is written down."""
-    lines = _index(text)
+def find_line(lines: dict[Path, int], path: Path) -> int | None:
+    """Line (1-based) of `path`, or of the nearest enclosing key or table that is written down.
+
+    `lines` is what `index` makes of the text.
+    """
     while path:
         if path in lines:
             return lines[path]
@@ -32,7 +39,7 @@ def syntax_line(error: tomllib.TOMLDecodeError) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _index(text: str) -> dict[Path, int]:
+def index(text: str) -> dict[Path, int]:
     """Every key path that is written on a line of its own, with that line."""
     lines: dict[Path, int] = {}
     counts: dict[Path, int] = {}
@@ -43,20 +50,20 @@ def _index(text: str) -> dict[Path, int]:
             if quoted in line:
                 quoted = None
             continue
-        header = _HEADER.match(line)
+        header = None if len(line) > LONGEST else _HEADER.match(line)
         if header is not None and "=" not in line.split("]")[0]:
             table = _split(header.group(1))
             if line.lstrip().startswith("[["):
-                index = counts.get(table, 0)
-                counts[table] = index + 1
+                count = counts.get(table, 0)
+                counts[table] = count + 1
                 lines.setdefault(table, number)
-                table = (*table, index)
+                table = (*table, count)
             lines.setdefault(table, number)
             continue
-        key = _KEY.match(line)
+        key = _KEY.match(line[:LONGEST])
         if key is not None:
             path = (*table, *_split(key.group(1)))
-            for end in range(len(table) + 1, len(path) + 1):
+            for end in range(len(table) + 1, min(len(path), DEEPEST) + 1):
                 lines.setdefault(path[:end], number)
         for mark in ('"""', "'''"):
             if line.count(mark) % 2:

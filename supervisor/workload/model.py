@@ -26,11 +26,19 @@ class Settings:
     logs: Logs = field(default_factory=Logs)
     hooks: Hooks = field(default_factory=Hooks)
     container: Container | None = None
+    given: dict[str, object] = field(default_factory=dict, compare=False)
+    """Parsed values of the keys that are written down, for comparisons of two versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One directory, read: `config` is the OCI config, `rootfs` the embedded root it asks for."""
+    """One directory, read: `config` is the OCI config.
+
+    `digest` tells one version of its files from another, `generation` numbers those that were taken
+    (0: none has been kept). `inode` is the directory's (device, number), `root` that of its root
+    file system, where there is one: so a directory that was renamed and a root that was swapped are
+    noticed.
+    """
 
     name: str
     directory: str
@@ -38,3 +46,7 @@ class Workload:
     config: dict[str, object]
     embedded_root: bool = False
     warnings: tuple[str, ...] = ()
+    digest: str = ""
+    generation: int = 0
+    inode: tuple[int, int] = (0, 0)
+    root: tuple[int, int] | None = None

@@ -3,65 +3,70 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 
 from supervisor.workload.errors import Problem, WorkloadError
 from supervisor.workload.kinds import Mismatch, show
-from supervisor.workload.lines import Path, find_line, syntax_line
+from supervisor.workload.layers import Layer, Merged, read_layer
+from supervisor.workload.lines import Path
 from supervisor.workload.model import Settings
 from supervisor.workload.schema import REQUIRED, Field, Section, Values
 from supervisor.workload.sections import RULES, SECTIONS
 
+MOST = 100
+"""So many mistakes are told of one workload; a file of something else altogether has more."""
 
-def parse_settings(data: bytes, file: str) -> Settings:
-    """The settings in `data`; raises WorkloadError with every problem found, in order of line."""
-    return Settings(**parse_tables(data, file, SECTIONS, RULES))
+Rule = Callable[[Values], Iterable[tuple[Path, str]]]
 
 
-def parse_tables(
-    data: bytes,
-    file: str,
-    sections: Iterable[Section],
-    rules: Iterable[Callable[[Values], Iterable[tuple[Path, str]]]] = (),
-) -> Values:
+def parse_settings(data: bytes, file: str, dropins: Iterable[tuple[str, bytes]] = ()) -> Settings:
+    """The settings in `data`, `dropins` (name, contents) laid over them in their order.
+
+    Raises WorkloadError with every problem found, in the order of files and lines.
+    """
+    layers = [read_layer(data, file), *(read_layer(more, name) for name, more in dropins)]
+    reader = _reader(layers)
+    made = reader.read(SECTIONS, RULES)
+    return Settings(**made, given=reader.given)
+
+
+def parse_tables(data: bytes, file: str, sections: Sequence[Section]) -> Values:
     """What each of `sections` makes of its table in `data`, by its name; raises as above."""
+    return _reader([read_layer(data, file)]).read(sections, ())
+
+
+def _reader(layers: list[Layer]) -> _Reader:
     try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise WorkloadError(Problem(file, "", "not UTF-8 text", line)) from None
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        said = str(error).split(" (at ")[0]
-        raise WorkloadError(
-            Problem(file, "", f"not TOML: {said[:1].lower()}{said[1:]}", syntax_line(error))
-        ) from None
-    except RecursionError:
-        raise WorkloadError(Problem(file, "", "not TOML: nested too deeply")) from None
-    reader = _Reader(file, text)
-    made = reader.parts(document, (), tuple(sections))
-    if not reader.problems:
-        for rule in rules:
-            for path, message in rule(made):
-                reader.problem(path, message)
-    if reader.problems:
-        reader.problems.sort(key=lambda problem: problem.line or 0)
-        raise WorkloadError(*reader.problems)
-    return made
+        return _Reader(Merged(layers))
+    except RecursionError:  # dotted keys are as deep as they are long, and tomllib does not mind
+        raise WorkloadError(Problem(layers[-1].file, "", "not TOML: nested too deeply")) from None
 
 
 class _Reader:
     """Walks the document along the sections and keeps the problems it meets."""
 
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.text = text
+    def __init__(self, merged: Merged) -> None:
+        self.merged = merged
         self.problems: list[Problem] = []
+        self.mistakes = 0
+        self.given: Values = {}
+        """Parsed values by their key as people write it; an array of tables is one value."""
+
+    def read(self, sections: Sequence[Section], rules: Iterable[Rule]) -> Values:
+        """What the sections make of the document."""
+        made = self.parts(self.merged.document, (), sections)
+        if not self.problems:
+            for rule in rules:
+                for path, message in rule(made):
+                    self.problem(path, message)
+        if self.problems:
+            rank = self.merged.rank
+            self.problems.sort(key=lambda problem: (rank(problem.file), problem.line or 0))
+            raise WorkloadError(*self.problems)
+        return made
 
     def parts(
-        self, found: Values, path: Path, sections: tuple[Section, ...], fields: Sequence[Field] = ()
+        self, found: Values, path: Path, sections: Sequence[Section], fields: Sequence[Field] = ()
     ) -> Values:
         """What the tables (and `fields`) in the table `found` come to, by key."""
         keys = [field.key for field in fields]
@@ -96,17 +101,19 @@ class _Reader:
                 results.append(self.made(item, (*path, index), section))
             else:
                 self.problem((*path, index), f"expected a table, found {show(item)}")
+        if path[-1] in parent and not any(isinstance(part, int) for part in path):
+            self.given[written(path)] = tuple(results)
         return tuple(results)
 
     def made(self, found: Values, path: Path, section: Section) -> object:
         """What the section makes of one table; None if there is a mistake in it."""
-        before = len(self.problems)
+        before = self.mistakes
         values = self.parts(found, path, section.parts, section.fields)
-        if len(self.problems) > before:
+        if self.mistakes > before:
             return None
         for key, message in section.rules(values):
             self.problem((*path, key), message)
-        return section.make(values) if len(self.problems) == before else None
+        return section.make(values) if self.mistakes == before else None
 
     def fields(self, found: Values, path: Path, fields: Sequence[Field]) -> Values:
         """Values of the keys that are no tables, defaults filled in."""
@@ -117,6 +124,9 @@ class _Reader:
                     values[field.key] = field.kind.parse(found[field.key])
                 except Mismatch as wrong:
                     self.problem((*path, field.key, *wrong.path), str(wrong))
+                    continue
+                if not any(isinstance(part, int) for part in path):
+                    self.given[written((*path, field.key))] = values[field.key]
             elif field.default is REQUIRED:
                 self.problem(path, f"{field.key} is missing: expected {field.kind.expected}")
             else:
@@ -128,6 +138,9 @@ class _Reader:
         for key in found:
             if key in keys:
                 continue
+            if self.mistakes >= MOST:
+                self.problem((*path, key), "unknown key")
+                continue
             # A habit from TOML dialects with underscores is worth a hint as good as a typo's.
             close = difflib.get_close_matches(key.replace("_", "-"), keys, 1, 0.6)
             what = f"unknown key; did you mean {close[0]!r}?" if close else "unknown key"
@@ -136,7 +149,11 @@ class _Reader:
             self.problem((*path, key), what)
 
     def problem(self, path: Path, message: str) -> None:
-        self.problems.append(Problem(self.file, written(path), message, find_line(self.text, path)))
+        self.mistakes += 1
+        if self.mistakes > MOST:
+            return
+        file, line = self.merged.place(path)
+        self.problems.append(Problem(file, written(path), message, line))
 
 
 def written(path: Path) -> str:

@@ -1,0 +1,85 @@
+"""The files a workload is made from, as bytes: what is compared, and what is kept of a version."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from supervisor.workload import files
+from supervisor.workload.errors import Problem, WorkloadError
+
+SETTINGS = "workload.toml"
+DROPINS = "workload.d"
+CONFIG = "config.json"
+MOST_DROPINS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`dropins` are (file name, contents) in the order they are laid over `settings`."""
+
+    settings: bytes
+    dropins: tuple[tuple[str, bytes], ...] = ()
+    config: bytes | None = None
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Path in the workload directory and contents of each file."""
+        yield SETTINGS, self.settings
+        for name, data in self.dropins:
+            yield f"{DROPINS}/{name}", data
+        if self.config is not None:
+            yield CONFIG, self.config
+
+    def digest(self) -> str:
+        """The same for the same files with the same contents, and for no others."""
+        total = hashlib.sha256()
+        for path, data in self.files():
+            name = os.fsencode(path)
+            total.update(b"%d %d\0" % (len(name), len(data)) + name + data)
+        return total.hexdigest()
+
+
+def read_source(fd: int, directory: str) -> Source:
+    """The files in the directory behind `fd`, which errors call `directory`.
+
+    Raises WorkloadError, OSError.
+    """
+    file = f"{directory}/{SETTINGS}"
+    try:
+        settings = files.read_file(fd, file, SETTINGS)
+    except FileNotFoundError:
+        raise WorkloadError(Problem(file, "", "does not exist")) from None
+    dropins = tuple(_dropins(fd, f"{directory}/{DROPINS}"))
+    try:
+        config = files.read_file(fd, f"{directory}/{CONFIG}", CONFIG, files.LARGEST_CONFIG)
+    except FileNotFoundError:
+        config = None
+    return Source(settings, dropins, config)
+
+
+def is_dropin(name: str) -> bool:
+    """Whether a file of this name is one: not an editor's backup or half-written copy."""
+    return name.endswith(".toml") and not name.startswith(".")
+
+
+def _dropins(fd: int, path: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        within = files.open_directory(path, DROPINS, fd)
+    except FileNotFoundError:
+        return
+    try:
+        with os.scandir(within) as entries:
+            names = sorted(entry.name for entry in entries if is_dropin(entry.name))
+        if len(names) > MOST_DROPINS:
+            message = f"holds {len(names)} drop-ins; expected at most {MOST_DROPINS}"
+            raise WorkloadError(Problem(path, "", message))
+        for name in names:
+            try:
+                yield name, files.read_file(within, f"{path}/{name}", name)
+            except FileNotFoundError:
+                # Listed a moment ago: somebody is at work here.
+                raise files.Unsettled(Problem(f"{path}/{name}", "", "is being removed")) from None
+    finally:
+        os.close(within)
