@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from supervisor.policy import Cause, Ending
 from supervisor.workload.model import Workload
+
+if TYPE_CHECKING:
+    from supervisor.monitor.types import Monitor
 
 Report = Callable[..., object]
 """`EventLog.emit`."""
@@ -51,6 +54,8 @@ class Container(Protocol):
     id: str
     pid: int | None
     """Host pid of the first process, once created."""
+    start_time: int | None
+    """When that process was started, in clock ticks after boot (proc_pid_stat(5)), once created."""
     started_at: float | None
     """trio time at which the program was let go."""
 
@@ -77,9 +82,18 @@ class Container(Protocol):
     def hurry(self) -> None:
         """Let no hook take any more time."""
 
+    def last_output(self) -> list[str]:
+        """The last lines its program wrote, as far as they were kept."""
+
 
 class Engine(Protocol):
     """Makes containers."""
 
     def container(self, workload: Workload, report: Report) -> Container:
         """A container for the next run of `workload`; nothing is done yet."""
+
+    def monitor(self, workload: Workload, container: Container) -> Monitor | None:
+        """What watches that run; None if nothing needs to. Called before the container is made."""
+
+    def forget(self, workload: Workload) -> None:
+        """The workload has been removed and has no container: so may go what was kept for it."""

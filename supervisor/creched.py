@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -13,16 +11,12 @@ import trio
 
 from runtime import VERSION
 from runtime.errors import CrecheError
-from supervisor.engine import DEFAULT_ROOT, Engine
+from supervisor.engine import DEFAULT_ROOT
 from supervisor.events import EventLog
 from supervisor.logs import open_log
-from supervisor.nursery import Nursery
-from supervisor.workload.directory import read_all
+from supervisor.service import Service
 from supervisor.workload.errors import WorkloadError
-from supervisor.workload.model import Workload
 
-EXIT_FAILED = 1
-"""A workload failed (with --once), was refused (with --once), or stopped the supervisor."""
 EXIT_UNABLE = 2
 """creched could not begin: bad options, no such directory, another creched is there."""
 
@@ -41,61 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _main(options: argparse.Namespace, log: EventLog) -> int:
-    if os.geteuid() != 0:
-        raise CrecheError("creched must run as root")
-    random_source = random.SystemRandom()
-    async with Engine(options.root) as engine:
-        good, bad = read_all(options.workloads, engine.scratch)
-        nursery = Nursery(engine, log, random_source.random)
-        async with trio.open_nursery() as tasks:
-            # Signals are caught before anything is started, or there might be something left.
-            await tasks.start(_signals, nursery)
-            log.emit(
-                "supervisor-started",
-                release=VERSION,
-                directory=options.workloads,
-                root=engine.root,
-                workloads=len(good),
-                pid=os.getpid(),
-            )
-            _tell(log, good, bad)
-            engine.prepare(good, log.emit)
-            await nursery.run(good, options.once)
-            tasks.cancel_scope.cancel()
-    status = 0
-    if nursery.forced or (options.once and (bad or nursery.failed)):
-        status = EXIT_FAILED
-    log.emit("supervisor-stopped", exit_status=status)
-    return status
-
-
-async def _signals(
-    nursery: Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) means it
-        numbers.append(signal.SIGHUP)
-    with trio.open_signal_receiver(*numbers) as received:
-        task_status.started()
-        async for number in received:
-            nursery.stop("signal", f"creched got {signal.Signals(number).name}")
-
-
-def _tell(log: EventLog, good: list[Workload], bad: list[tuple[str, WorkloadError]]) -> None:
-    for workload in good:
-        log.emit("workload-loaded", workload=workload.name, directory=workload.directory)
-        for warning in workload.warnings:
-            log.emit("workload-warning", workload=workload.name, message=warning)
-    for name, error in bad:
-        for problem in error.problems:
-            log.emit(
-                "workload-refused",
-                workload=name,
-                file=problem.file,
-                line=problem.line,
-                key=problem.key or None,
-                message=problem.message,
-            )
+    service = Service(options.workloads, options.root, log)
+    return await service.run(options.once)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

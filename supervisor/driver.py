@@ -78,6 +78,7 @@ class DrivenContainer:
     ) -> None:
         self.id = request.id
         self.pid: int | None = None
+        self.start_time: int | None = None
         self.started_at: float | None = None
         self._request = request
         self._plan = plan
@@ -159,6 +160,10 @@ class DrivenContainer:
         """See supervisor.container.Container."""
         self._hurried = True
         self._hooks.cancel()
+
+    def last_output(self) -> list[str]:
+        """See supervisor.container.Container."""
+        return []
 
     # --- the driver ------------------------------------------------------------------------
 
@@ -257,6 +262,7 @@ class DrivenContainer:
             for fd in owned[1:]:
                 os.close(fd)
         self.pid = held.state["pid"]
+        self.start_time = held.state["start_time"]
         for text in answer["warnings"]:
             self._log.warning(str(text))
         if answer["helper"]:

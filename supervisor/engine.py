@@ -20,10 +20,11 @@ from runtime.lifecycle import blocking
 from runtime.lifecycle.request import CreateRequest
 from runtime.plan.compile import compile_plan
 from runtime.state import make_root
-from supervisor.container import Report
+from supervisor.container import Container, Report
 from supervisor.delegation import settle
 from supervisor.driver import DrivenContainer, Log
 from supervisor.launching import LauncherClient, Plan, raise_descriptor_limit
+from supervisor.monitor.types import Monitor
 from supervisor.watch import Watcher
 from supervisor.workload import rootfs
 from supervisor.workload.model import Workload
@@ -47,7 +48,7 @@ class Engine:
         self._stack = AsyncExitStack()
         self._layout = discover()
         self._delegated: str | None = None
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, tuple[Workload, Plan]] = {}
         self._lock = -1
         self._stdin = -1
 
@@ -91,19 +92,21 @@ class Engine:
             _remove_directory(self.root)
 
     def prepare(self, workloads: Iterable[Workload], report: Report) -> None:
-        """Make embedded roots; remove what an earlier creched that was killed has left."""
+        """Remove what an earlier creched that was killed has left."""
         workloads = list(workloads)
         for workload in workloads:
             self._sweep(workload, report)
         rootfs.remove(self.scratch)
-        for workload in workloads:
-            if workload.embedded_root:
-                rootfs.make(f"{self.scratch}/{workload.name}")
 
     def container(self, workload: Workload, report: Report) -> DrivenContainer:
         """See supervisor.container.Engine."""
         name = workload.name
         log = Log(name, name, report)
+        if workload.embedded_root and not os.path.isdir(f"{self.scratch}/{name}"):
+            try:
+                rootfs.make(f"{self.scratch}/{name}")
+            except OSError as error:  # create says that there is no root
+                log.warning(f"make the embedded root {self.scratch}/{name}: {error.strerror}")
         spec: Any = dict(workload.config)
         spec["annotations"] = {**spec.get("annotations", {}), ANNOTATION: workload.directory}
         spec["linux"] = {"cgroupsPath": f"{self._cgroup()}/{name}", **spec.get("linux", {})}
@@ -114,21 +117,33 @@ class Engine:
         request = CreateRequest(
             self.root, name, workload.directory, spec, log, stdio=[self._stdin, 2, 2]
         )
-        if name not in self._plans:
+        planned, plan = self._plans.get(name, (None, None))
+        if planned is not workload:
+            plan = None
             try:
                 compiled = compile_plan(spec, self._layout, workload.directory, log.warning)
-                self._plans[name] = Plan(compiled)
+                plan = Plan(compiled)
+                self._plans[name] = workload, plan
             except CrecheError:
                 pass  # create compiles again, and then the error has its place
         return DrivenContainer(
             request,
-            self._plans.get(name),
+            plan,
             self._layout,
             self._launcher,
             self._watcher,
             log,
             workload.settings.hooks.timeout,
         )
+
+    def monitor(self, workload: Workload, container: Container) -> Monitor | None:
+        """See supervisor.container.Engine."""
+        return None
+
+    def forget(self, workload: Workload) -> None:
+        """See supervisor.container.Engine."""
+        self._plans.pop(workload.name, None)
+        rootfs.remove(f"{self.scratch}/{workload.name}")
 
     def _cgroup(self) -> str:
         """The cgroup all containers' cgroups are in. Two creched have two roots, hence two."""

@@ -39,14 +39,18 @@ FIELDS = {
     "core": "whether the kernel says that a core was dumped",
     "oom_kills": "how often the kernel killed a process of it for lack of memory; null: unknown",
     "uptime": "seconds from its start to its end",
+    "output": "the last lines its program wrote, oldest first",
+    "ready": "whether it can do its work",
+    "waiting_for": "what has to be before it starts, as `NAME:TARGET`",
     "restarts": "how often the workload has been restarted by its policy",
     "after": "seconds until the next start",
     "at": "when that is, on the same clock as `monotonic`",
-    "series": "number of restarts since the last run that was long enough",
+    "series": "number of restarts since the last run that was ready for long enough",
     "timeout": "seconds given",
     "action": "what giving up leads to",
     "result": "how it ended: "
-    "`success`, `exit`, `signal`, `oom`, `hook`, `setup`, `limit`, `fault`, `unknown`, `none`",
+    "`success`, `exit`, `signal`, `oom`, `unhealthy`, `watchdog`, `start-timeout`, `hook`, "
+    "`setup`, `limit`, `fault`, `unknown`, `none`",
     "file": "file with the mistake",
     "line": "line in it, from 1; null if it cannot be told",
     "key": "key in it",
@@ -74,7 +78,7 @@ class Report:
 
 
 _CHANGE = ("workload", "container", "old", "new", "status", "cause", "reason")
-_EXIT = ("code", "signal", "core", "oom_kills", "uptime", "restarts")
+_EXIT = ("code", "signal", "core", "oom_kills", "uptime", "restarts", "output")
 
 REPORTS: dict[str, Report] = {
     "supervisor-started": Report(
@@ -107,9 +111,31 @@ REPORTS: dict[str, Report] = {
     "create-failed": Report(
         "error", (*_CHANGE, "attempt"), "It could not be made, and what was made has been undone."
     ),
-    "started": Report(
-        "info", (*_CHANGE, "attempt", "pid"), "Its program runs and poststart hooks have run."
+    "waiting": Report(
+        "info", (*_CHANGE, "waiting_for"), "It starts when others have come far enough."
     ),
+    "started": Report(
+        "info",
+        (*_CHANGE, "attempt", "pid", "ready"),
+        "Its program runs and poststart hooks have run.",
+    ),
+    "ready": Report("info", (*_CHANGE, "attempt"), "It can do its work."),
+    "healthy": Report("info", (*_CHANGE, "attempt"), "Its health was checked and is good."),
+    "unhealthy": Report(
+        "error", (*_CHANGE, "attempt"), "Its health was checked and is bad: it is ended."
+    ),
+    "watchdog-expired": Report(
+        "error", (*_CHANGE, "attempt"), "It gave no sign of life in time: it is ended."
+    ),
+    "start-timeout": Report(
+        "error", (*_CHANGE, "attempt", "timeout"), "It was not ready in time: it is ended."
+    ),
+    "adopted": Report(
+        "info",
+        (*_CHANGE, "attempt", "pid", "ready"),
+        "An earlier creched started it; it has run on and is looked after again.",
+    ),
+    "resumed": Report("info", (*_CHANGE, "attempt"), "It is where an earlier creched has left it."),
     "start-failed": Report(
         "error", (*_CHANGE, "attempt"), "It could not be started, or a poststart hook failed."
     ),
@@ -128,6 +154,11 @@ REPORTS: dict[str, Report] = {
         (*_CHANGE, "after", "at", "series", "restarts"),
         "It will be started again after a delay.",
     ),
+    "cooling-down": Report(
+        "error",
+        (*_CHANGE, "after", "at", "restarts"),
+        "It has failed too often and gets a longer rest before it is tried again.",
+    ),
     "gave-up": Report(
         "error",
         (*_CHANGE, "action", "result", "restarts"),
@@ -138,6 +169,14 @@ REPORTS: dict[str, Report] = {
     "aborting": Report("info", _CHANGE, "It was being started, which was cut short."),
     "killing": Report("warning", _CHANGE, "Everything in it is killed."),
     "stop-noted": Report("info", _CHANGE, "It had ended already; it will not be restarted."),
+    "start-noted": Report("info", _CHANGE, "It will be started once it has ended."),
+    "reset": Report("info", _CHANGE, "Past failures are forgotten: delays and limit begin anew."),
+    "signalled": Report(
+        "info",
+        ("workload", "container", "cause", "reason", "signal"),
+        "Its first process was sent a signal by hand.",
+    ),
+    "workload-removed": Report("info", ("workload",), "It is not looked after any more."),
     "hurried": Report("warning", _CHANGE, "Hooks that were still running are killed."),
     "stopped": Report("info", (*_CHANGE, "result", "restarts"), "It has ended, as was asked."),
     "oom": Report(
@@ -181,6 +220,11 @@ class EventLog:
         self._boot = boot
         self._run = run
         self.seq = 0
+
+    @property
+    def boot(self) -> str:
+        """The field `boot`."""
+        return self._boot
 
     def now(self) -> float:
         """The clock of the field `monotonic`."""

@@ -2,7 +2,7 @@
 
 The table is total: a cell is a `Step`, or `IGNORED` (the event comes too late or changes nothing),
 or `IMPOSSIBLE` (only a mistake in the supervisor brings it about; reported as a fault of that one
-workload). Nothing in here does anything: supervisor/nursery.py carries the actions out.
+workload). Nothing in here does anything: supervisor/keeper.py carries the actions out.
 
 States are many inside and few outside (`STATUS`); how a workload ended (`Result`) is kept apart
 from both. Commands are events like any other: to stop a workload is `Event.STOP` in every state.
@@ -18,16 +18,21 @@ class State(StrEnum):
     """Where a workload is."""
 
     IDLE = "idle"
+    WAITING = "waiting"
     CREATING = "creating"
     STARTING = "starting"
     EXITED_EARLY = "exited-early"
+    UNREADY = "unready"
     RUNNING = "running"
+    FAILING = "failing"
+    FAIL_KILLING = "fail-killing"
     ABORTING = "aborting"
     STOPPING = "stopping"
     KILLING = "killing"
     CLEANING = "cleaning"
     DECIDING = "deciding"
     BACKOFF = "backoff"
+    COOLDOWN = "cooldown"
     STOP_CLEANING = "stop-cleaning"
     DONE = "done"
     FAILED = "failed"
@@ -50,42 +55,69 @@ class Status(StrEnum):
 
 STATUS = {
     State.IDLE: Status.WAITING,
+    State.WAITING: Status.WAITING,
     State.CREATING: Status.STARTING,
     State.STARTING: Status.STARTING,
     State.EXITED_EARLY: Status.EXITED,
+    State.UNREADY: Status.STARTING,
     State.RUNNING: Status.RUNNING,
+    State.FAILING: Status.STOPPING,
+    State.FAIL_KILLING: Status.STOPPING,
     State.ABORTING: Status.STOPPING,
     State.STOPPING: Status.STOPPING,
     State.KILLING: Status.STOPPING,
     State.CLEANING: Status.EXITED,
     State.DECIDING: Status.EXITED,
     State.BACKOFF: Status.RESTARTING,
+    State.COOLDOWN: Status.RESTARTING,
     State.STOP_CLEANING: Status.STOPPING,
     State.DONE: Status.DONE,
     State.FAILED: Status.FAILED,
     State.STOPPED: Status.STOPPED,
 }
-FINAL = frozenset({State.DONE, State.FAILED, State.STOPPED})
+RESTING = frozenset({State.DONE, State.FAILED, State.STOPPED})
+"""Where a workload stays until somebody starts it."""
+TIMED = frozenset({State.UNREADY, State.FAILING, State.STOPPING, State.BACKOFF, State.COOLDOWN})
+"""States with a deadline; it is forgotten when one that has none is reached."""
+ALIVE = frozenset({State.UNREADY, State.RUNNING})
+"""The program runs, and nobody wants its end."""
 
 
 class Event(StrEnum):
     """What can happen to a workload."""
 
     START = "start"  # command: begin
+    WAIT = "wait"  # the same, while something it needs is not there yet
     STOP = "stop"  # command: end gracefully
     HURRY = "hurry"  # command: end now
+    RESET = "reset"  # command: forget past failures
     CREATED = "created"  # the container exists, its program does not run yet
     CREATE_FAILED = "create-failed"  # and has been undone
-    STARTED = "started"  # the program runs, poststart hooks have run
+    STARTED = "started"  # the program runs, poststart hooks have run, and that makes it ready
+    STARTED_UNREADY = "started-unready"  # the same, but being ready is something it tells
     START_FAILED = "start-failed"  # the container may still be there
+    READY = "ready"  # told by the monitor, like the next three
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    WATCHDOG = "watchdog"
+    START_TIMEOUT = "start-timeout"  # it was not ready in time
     EXITED = "exited"  # its first process is gone
     TIMEOUT = "timeout"  # the stop signal was given its time
     CLEANED = "cleaned"  # container deleted, poststop hooks have run
     CLEAN_FAILED = "clean-failed"  # something of it is left
     RESTART = "restart"  # the policy's answers
+    COOL_DOWN = "cool-down"
     FINISH = "finish"
     GIVE_UP = "give-up"
     DELAY_OVER = "delay-over"
+    ADOPT_CREATED = "adopt-created"  # how an earlier creched left it: supervisor/resume.py
+    ADOPT_UNREADY = "adopt-unready"
+    ADOPT_RUNNING = "adopt-running"
+    RESUME_ENDED = "resume-ended"
+    RESUME_BACKOFF = "resume-backoff"
+    RESUME_COOLDOWN = "resume-cooldown"
+    RESUME_DONE = "resume-done"
+    RESUME_FAILED = "resume-failed"
 
 
 class Action(StrEnum):
@@ -94,7 +126,10 @@ class Action(StrEnum):
     NONE = "none"
     CREATE = "create"
     START = "start"
-    NOTE_START = "note-start"
+    WATCH = "watch"  # monitor it; while it is not ready, against a deadline
+    NOTE = "note"  # what the event says, in the status
+    AGAIN = "again"  # start once it has ended
+    RESET = "reset"  # history
     CANCEL = "cancel"  # what is under way (create or start)
     SIGNAL = "signal"  # the stop signal, and set the timeout
     KILL = "kill"  # everything in the container
@@ -117,7 +152,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class NoStep:
-    """A cell without a step."""
+    """One cell in which nothing happens."""
 
     why: str
 
@@ -128,36 +163,102 @@ Cell = Step | NoStep
 
 _A, _E, _S = Action, Event, State
 
-_STEPS: dict[State, dict[Event, Step]] = {
-    _S.IDLE: {
+
+def _begin() -> dict[Event, Step]:
+    """What can be started, or has not been started yet."""
+    return {
         _E.START: Step(_A.CREATE, _S.CREATING, "creating"),
+        _E.WAIT: Step(_A.NONE, _S.WAITING, "waiting"),
+    }
+
+
+def _end_early() -> dict[Event, Step]:
+    """Asked to stop where there is nothing to be stopped."""
+    return {
         _E.STOP: Step(_A.END, _S.STOPPED, "stopped"),
         _E.HURRY: Step(_A.END, _S.STOPPED, "stopped"),
+    }
+
+
+def _abort() -> dict[Event, Step]:
+    """Asked to stop while it is being created or started."""
+    return {
+        _E.STOP: Step(_A.CANCEL, _S.ABORTING, "aborting"),
+        _E.HURRY: Step(_A.CANCEL, _S.ABORTING, "aborting"),
+    }
+
+
+def _alive() -> dict[Event, Step]:
+    """The program runs."""
+    return {
+        _E.EXITED: Step(_A.CLEAN, _S.CLEANING, "exited"),
+        _E.UNHEALTHY: Step(_A.SIGNAL, _S.FAILING, "unhealthy"),
+        _E.WATCHDOG: Step(_A.SIGNAL, _S.FAILING, "watchdog-expired"),
+        _E.STOP: Step(_A.SIGNAL, _S.STOPPING, "stopping"),
+        _E.HURRY: Step(_A.KILL, _S.KILLING, "killing"),
+    }
+
+
+_STEPS: dict[State, dict[Event, Step]] = {
+    _S.IDLE: {
+        **_begin(),
+        **_end_early(),
+        _E.ADOPT_CREATED: Step(_A.START, _S.STARTING, "adopted"),
+        _E.ADOPT_UNREADY: Step(_A.WATCH, _S.UNREADY, "adopted"),
+        _E.ADOPT_RUNNING: Step(_A.WATCH, _S.RUNNING, "adopted"),
+        _E.RESUME_ENDED: Step(_A.DECIDE, _S.DECIDING, "resumed"),
+        _E.RESUME_BACKOFF: Step(_A.DELAY, _S.BACKOFF, "resumed"),
+        _E.RESUME_COOLDOWN: Step(_A.DELAY, _S.COOLDOWN, "resumed"),
+        _E.RESUME_DONE: Step(_A.END, _S.DONE, "resumed"),
+        _E.RESUME_FAILED: Step(_A.END, _S.FAILED, "resumed"),
+    },
+    _S.WAITING: {
+        _E.START: Step(_A.CREATE, _S.CREATING, "creating"),
+        **_end_early(),
     },
     _S.CREATING: {
         _E.CREATED: Step(_A.START, _S.STARTING, "created"),
         _E.CREATE_FAILED: Step(_A.DECIDE, _S.DECIDING, "create-failed"),
-        _E.STOP: Step(_A.CANCEL, _S.ABORTING, "aborting"),
-        _E.HURRY: Step(_A.CANCEL, _S.ABORTING, "aborting"),
+        **_abort(),
     },
     _S.STARTING: {
-        _E.STARTED: Step(_A.NOTE_START, _S.RUNNING, "started"),
+        _E.STARTED: Step(_A.WATCH, _S.RUNNING, "started"),
+        _E.STARTED_UNREADY: Step(_A.WATCH, _S.UNREADY, "started"),
         _E.START_FAILED: Step(_A.KILL_AND_CLEAN, _S.CLEANING, "start-failed"),
         _E.EXITED: Step(_A.NONE, _S.EXITED_EARLY, "exited"),
-        _E.STOP: Step(_A.CANCEL, _S.ABORTING, "aborting"),
-        _E.HURRY: Step(_A.CANCEL, _S.ABORTING, "aborting"),
+        **_abort(),
     },
     # The program ended while its poststart hooks were still running.
     _S.EXITED_EARLY: {
         _E.STARTED: Step(_A.CLEAN, _S.CLEANING, "cleaning"),
+        _E.STARTED_UNREADY: Step(_A.CLEAN, _S.CLEANING, "cleaning"),
         _E.START_FAILED: Step(_A.KILL_AND_CLEAN, _S.CLEANING, "start-failed"),
-        _E.STOP: Step(_A.CANCEL, _S.ABORTING, "aborting"),
-        _E.HURRY: Step(_A.CANCEL, _S.ABORTING, "aborting"),
+        _E.START: Step(_A.AGAIN, _S.EXITED_EARLY, "start-noted"),
+        **_abort(),
+    },
+    _S.UNREADY: {
+        **_alive(),
+        _E.READY: Step(_A.NOTE, _S.RUNNING, "ready"),
+        _E.HEALTHY: Step(_A.NOTE, _S.UNREADY, "healthy"),
+        _E.START_TIMEOUT: Step(_A.SIGNAL, _S.FAILING, "start-timeout"),
     },
     _S.RUNNING: {
+        **_alive(),
+        _E.HEALTHY: Step(_A.NOTE, _S.RUNNING, "healthy"),
+    },
+    # It runs and should not: ended like one that is stopped, and then the policy has its say.
+    _S.FAILING: {
         _E.EXITED: Step(_A.CLEAN, _S.CLEANING, "exited"),
-        _E.STOP: Step(_A.SIGNAL, _S.STOPPING, "stopping"),
+        _E.TIMEOUT: Step(_A.KILL, _S.FAIL_KILLING, "killing"),
+        _E.START: Step(_A.AGAIN, _S.FAILING, "start-noted"),
+        _E.STOP: Step(_A.NONE, _S.STOPPING, "stop-noted"),
         _E.HURRY: Step(_A.KILL, _S.KILLING, "killing"),
+    },
+    _S.FAIL_KILLING: {
+        _E.EXITED: Step(_A.CLEAN, _S.CLEANING, "exited"),
+        _E.START: Step(_A.AGAIN, _S.FAIL_KILLING, "start-noted"),
+        _E.STOP: Step(_A.NONE, _S.KILLING, "stop-noted"),
+        _E.HURRY: Step(_A.NONE, _S.KILLING, "stop-noted"),
     },
     # Asked to stop while being created or started: what is under way was cancelled and now ends
     # one way or the other. Its program had no time to do anything worth a graceful end.
@@ -165,64 +266,89 @@ _STEPS: dict[State, dict[Event, Step]] = {
         _E.CREATED: Step(_A.KILL_AND_CLEAN, _S.STOP_CLEANING, "cleaning"),
         _E.CREATE_FAILED: Step(_A.END, _S.STOPPED, "stopped"),
         _E.STARTED: Step(_A.KILL_AND_CLEAN, _S.STOP_CLEANING, "cleaning"),
+        _E.STARTED_UNREADY: Step(_A.KILL_AND_CLEAN, _S.STOP_CLEANING, "cleaning"),
         _E.START_FAILED: Step(_A.KILL_AND_CLEAN, _S.STOP_CLEANING, "cleaning"),
         _E.EXITED: Step(_A.NONE, _S.ABORTING, "exited"),
+        _E.START: Step(_A.AGAIN, _S.ABORTING, "start-noted"),
     },
     _S.STOPPING: {
         _E.EXITED: Step(_A.CLEAN, _S.STOP_CLEANING, "exited"),
         _E.TIMEOUT: Step(_A.KILL, _S.KILLING, "killing"),
         _E.HURRY: Step(_A.KILL, _S.KILLING, "killing"),
+        _E.START: Step(_A.AGAIN, _S.STOPPING, "start-noted"),
     },
     _S.KILLING: {
         _E.EXITED: Step(_A.CLEAN, _S.STOP_CLEANING, "exited"),
+        _E.START: Step(_A.AGAIN, _S.KILLING, "start-noted"),
     },
     _S.CLEANING: {
         _E.EXITED: Step(_A.NONE, _S.CLEANING, "exited"),
         _E.CLEANED: Step(_A.DECIDE, _S.DECIDING, "cleaned"),
         _E.CLEAN_FAILED: Step(_A.END, _S.FAILED, "clean-failed"),
+        _E.START: Step(_A.AGAIN, _S.CLEANING, "start-noted"),
         _E.STOP: Step(_A.NONE, _S.STOP_CLEANING, "stop-noted"),
         _E.HURRY: Step(_A.HURRY, _S.STOP_CLEANING, "hurried"),
     },
     # Decisions are made at once: no other event can come between.
     _S.DECIDING: {
         _E.RESTART: Step(_A.DELAY, _S.BACKOFF, "restart-scheduled"),
+        _E.COOL_DOWN: Step(_A.DELAY, _S.COOLDOWN, "cooling-down"),
         _E.FINISH: Step(_A.END, _S.DONE, "done"),
         _E.GIVE_UP: Step(_A.END, _S.FAILED, "gave-up"),
     },
     _S.BACKOFF: {
+        **_begin(),
+        **_end_early(),
         _E.DELAY_OVER: Step(_A.CREATE, _S.CREATING, "creating"),
-        _E.STOP: Step(_A.END, _S.STOPPED, "stopped"),
-        _E.HURRY: Step(_A.END, _S.STOPPED, "stopped"),
+    },
+    _S.COOLDOWN: {
+        **_begin(),
+        **_end_early(),
+        _E.DELAY_OVER: Step(_A.CREATE, _S.CREATING, "creating"),
     },
     _S.STOP_CLEANING: {
         _E.EXITED: Step(_A.NONE, _S.STOP_CLEANING, "exited"),
         _E.CLEANED: Step(_A.END, _S.STOPPED, "stopped"),
         _E.CLEAN_FAILED: Step(_A.END, _S.FAILED, "clean-failed"),
         _E.HURRY: Step(_A.HURRY, _S.STOP_CLEANING, "hurried"),
+        _E.START: Step(_A.AGAIN, _S.STOP_CLEANING, "start-noted"),
     },
-    _S.DONE: {},
-    _S.FAILED: {},
-    _S.STOPPED: {},
+    _S.DONE: _begin(),
+    # What could not be removed may still come to its end.
+    _S.FAILED: {**_begin(), _E.EXITED: Step(_A.NONE, _S.FAILED, "exited")},
+    _S.STOPPED: _begin(),
 }
 
+_TOLD = frozenset({_E.READY, _E.HEALTHY, _E.UNHEALTHY, _E.WATCHDOG})
 _IGNORED: dict[State, frozenset[Event]] = {
+    _S.WAITING: frozenset({_E.WAIT}),
+    _S.CREATING: frozenset({_E.START}),
+    _S.STARTING: frozenset({_E.START}),
+    _S.UNREADY: frozenset({_E.START}),
+    _S.RUNNING: frozenset({_E.START, _E.READY}),
+    _S.FAILING: _TOLD,
+    _S.FAIL_KILLING: _TOLD,
     # A second STOP adds nothing; ABORTING is as fast as it can be already.
     _S.ABORTING: frozenset({_E.STOP, _E.HURRY}),
-    _S.STOPPING: frozenset({_E.STOP}),
-    _S.KILLING: frozenset({_E.STOP, _E.HURRY, _E.TIMEOUT}),
-    # The timeout and the exit can fall into the same turn of the event loop.
-    _S.STOP_CLEANING: frozenset({_E.STOP, _E.TIMEOUT}),
+    _S.STOPPING: frozenset({_E.STOP}) | _TOLD,
+    _S.KILLING: frozenset({_E.STOP, _E.HURRY}) | _TOLD,
+    _S.CLEANING: _TOLD,
+    _S.STOP_CLEANING: frozenset({_E.STOP}) | _TOLD,
     _S.DONE: frozenset({_E.STOP, _E.HURRY}),
-    _S.FAILED: frozenset({_E.STOP, _E.HURRY}),
-    _S.STOPPED: frozenset({_E.STOP, _E.HURRY, _E.DELAY_OVER, _E.TIMEOUT}),
+    _S.FAILED: frozenset({_E.STOP, _E.HURRY}) | _TOLD,
+    _S.STOPPED: frozenset({_E.STOP, _E.HURRY}),
 }
 
+
+def _cell(state: State, event: Event) -> Cell:
+    if event is _E.RESET and state is not _S.DECIDING:
+        return Step(_A.RESET, _S.STOPPED if state is _S.FAILED else state, "reset")
+    ignored = IGNORED if event in _IGNORED.get(state, ()) else IMPOSSIBLE
+    return _STEPS[state].get(event, ignored)
+
+
 TABLE: dict[State, dict[Event, Cell]] = {
-    state: {
-        event: _STEPS[state].get(event, IGNORED if event in _IGNORED.get(state, ()) else IMPOSSIBLE)
-        for event in Event
-    }
-    for state in State
+    state: {event: _cell(state, event) for event in Event} for state in State
 }
 
 
@@ -234,6 +360,9 @@ class Result(StrEnum):
     EXIT = "exit"
     SIGNAL = "signal"
     OOM = "oom"
+    UNHEALTHY = "unhealthy"
+    WATCHDOG = "watchdog"
+    START_TIMEOUT = "start-timeout"
     HOOK = "hook"
     SETUP = "setup"
     LIMIT = "limit"

@@ -5,8 +5,8 @@ number from 0 up to, not including, 1) are handed in, so that every answer can b
 
 The delay before restart number n of a series (n from 0) is
     min(max, delay * factor**n) * (1 - policy.jitter * jitter)
-and a run of at least `reset_after` begins a new series. A restart due at time t is refused when
-`limit` restarts already lie in (t - window, t]. The first start is no restart.
+and a run that was ready for at least `reset_after` begins a new series. A restart due at time t is
+refused when `limit` restarts already lie in (t - window, t]. The first start is no restart.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ class Cause(StrEnum):
     EXIT = "exit"
     SIGNAL = "signal"
     OOM = "oom"
+    UNHEALTHY = "unhealthy"
+    WATCHDOG = "watchdog"
+    START_TIMEOUT = "start-timeout"
     HOOK = "hook"
     SETUP = "setup"
     UNKNOWN = "unknown"
@@ -61,7 +64,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one run ended. `code` or `signal` is set if there was a process that ended."""
+    """How one run ended. `code` or `signal` is set if there was a process that ended.
+
+    `uptime` is seconds from the program's start, `ready_for` seconds from its being ready.
+    """
 
     cause: Cause
     code: int | None = None
@@ -69,6 +75,7 @@ class Ending:
     core: bool = False
     oom_kills: int | None = None
     uptime: float = 0.0
+    ready_for: float = 0.0
     text: str = ""
 
     def describe(self) -> str:
@@ -171,7 +178,7 @@ def decide(policy: Policy, history: History, ending: Ending, now: float, jitter:
         if succeeded(policy, ending):
             return Done(said)
         return GiveUp(OnLimit.FAIL, f"{said}; restart policy is {policy.when}")
-    series = 0 if ending.uptime >= policy.reset_after else history.series
+    series = 0 if ending.ready_for >= policy.reset_after else history.series
     after = backoff(policy, series, jitter)
     at = now + after
     recent = tuple(moment for moment in history.recent if moment > at - policy.window)

@@ -17,6 +17,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+)([KMGT]?)")
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _USER = re.compile(r"(\d{1,10})(?::(\d{1,10}))?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 LONGEST = 10 * 365 * 86400.0
 """Seconds in the longest duration that is accepted (ten years): beyond, clocks lose precision."""
 
@@ -155,6 +156,14 @@ def _user(value: object) -> tuple[int, int]:
     return uid, gid
 
 
+def workload_name(value: object) -> str:
+    """A name that a workload, or a group of them, may have; raises ValueError."""
+    name = _text(value)
+    if _NAME.fullmatch(name) is None:
+        raise ValueError
+    return name
+
+
 def _absolute(value: object) -> str:
     path = _nonempty(value)
     if not path.startswith("/") or ".." in path.split("/"):
@@ -184,6 +193,7 @@ SIZE = Kind('a size of at least 4096 bytes: bytes, or a string such as "64M" or 
 SIGNAL = Kind('a signal such as "SIGTERM"', signal_number)
 STATUS = Kind('an exit status from 0 to 255 or a signal such as "SIGTERM"', _status)
 USER = Kind('a numeric "uid" or "uid:gid"', _user)
+NAME = Kind("a name of letters, digits, dots, dashes and underscores", workload_name)
 ABSOLUTE = Kind('an absolute path without ".."', _absolute)
 HOSTNAME = Kind("a host name of letters, digits, dots and dashes", _hostname)
 CAPABILITY = Kind('a capability such as "CAP_NET_BIND_SERVICE"', _capability)

@@ -12,6 +12,7 @@ from supervisor.workload.sections.logs import Logs
 from supervisor.workload.sections.ready import Ready
 from supervisor.workload.sections.stop import Stop
 from supervisor.workload.sections.watchdog import Watchdog
+from supervisor.workload.sections.workload import Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Settings:
     logs: Logs = field(default_factory=Logs)
     hooks: Hooks = field(default_factory=Hooks)
     container: Container | None = None
+    workload: Placement = field(default_factory=Placement)
     given: dict[str, object] = field(default_factory=dict, compare=False)
     """Parsed values of the keys that are written down, for comparisons of two versions."""
 

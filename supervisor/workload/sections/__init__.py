@@ -17,8 +17,10 @@ from supervisor.workload.sections.ready import READY
 from supervisor.workload.sections.restart import RESTART
 from supervisor.workload.sections.stop import STOP
 from supervisor.workload.sections.watchdog import WATCHDOG
+from supervisor.workload.sections.workload import WORKLOAD
 
 SECTIONS: tuple[Section, ...] = (
+    WORKLOAD,
     RESTART,
     STOP,
     READY,

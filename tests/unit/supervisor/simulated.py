@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 import trio
 
-from supervisor.container import ContainerError, Exit, Report
+from supervisor.container import Container, ContainerError, Exit, Report
 from supervisor.events import EventLog
+from supervisor.monitor.types import Monitor, Signal, Tell
 from supervisor.nursery import Nursery
 from supervisor.policy import Cause, Policy
+from supervisor.record import MemoryRecords
 from supervisor.workload.model import Settings, Workload
 from supervisor.workload.sections.stop import Stop
 
@@ -30,6 +32,9 @@ class Script:
     wait_error: Exception | None = None
     delete: float = 0.0
     delete_error: Exception | None = None
+    output: tuple[str, ...] = ()
+    monitor: tuple[tuple[float, Signal, str], ...] | None = None
+    """What its monitor tells, and when after the start; None: it has none."""
     dies_of: dict[int, tuple[float, Exit]] = field(
         default_factory=lambda: {15: (0.0, Exit(signal=15))}
     )
@@ -42,8 +47,9 @@ class SimulatedContainer:
     def __init__(self, name: str, script: Script, journal: list[tuple[float, str, str]]) -> None:
         self.id = name
         self.pid: int | None = None
+        self.start_time: int | None = None
         self.started_at: float | None = None
-        self._script = script
+        self.script = script
         self._journal = journal
         self._gone = trio.Event()
         self._end = Exit()
@@ -58,23 +64,24 @@ class SimulatedContainer:
     async def create(self) -> None:
         """Take the script's time; being cancelled undoes it."""
         self._note("create")
-        await trio.sleep(self._script.create)
-        if self._script.create_error is not None:
-            raise self._script.create_error
+        await trio.sleep(self.script.create)
+        if self.script.create_error is not None:
+            raise self.script.create_error
         self._exists = True
         self._note("created")
         self.pid = 4711
+        self.start_time = 1
 
     async def start(self) -> None:
         """Let the program go, then take the time the poststart hooks take."""
         assert self._exists
         self._note("start")
         self.started_at = trio.current_time()
-        if self._script.life is not None:
-            self._due(self._script.life, self._script.end)
-        await trio.sleep(self._script.start)
-        if self._script.start_error is not None:
-            raise self._script.start_error
+        if self.script.life is not None:
+            self._due(self.script.life, self.script.end)
+        await trio.sleep(self.script.start)
+        if self.script.start_error is not None:
+            raise self.script.start_error
 
     def _due(self, after: float, end: Exit) -> None:
         self._timers.append((trio.current_time() + after, end))
@@ -82,8 +89,8 @@ class SimulatedContainer:
 
     async def wait(self) -> Exit:
         """Until the earliest of the ends that are due."""
-        if self._script.wait_error is not None:
-            raise self._script.wait_error
+        if self.script.wait_error is not None:
+            raise self.script.wait_error
         while True:
             at, end = min(self._timers, key=lambda timer: timer[0], default=(None, Exit()))
             self._changed = trio.Event()
@@ -98,8 +105,8 @@ class SimulatedContainer:
     def signal(self, number: int) -> None:
         """React as the script says."""
         self._note(f"signal {signal.Signals(number).name}")
-        if number in self._script.dies_of:
-            self._due(*self._script.dies_of[number])
+        if number in self.script.dies_of:
+            self._due(*self.script.dies_of[number])
 
     async def kill(self) -> None:
         """It dies at once."""
@@ -111,10 +118,10 @@ class SimulatedContainer:
         self._note("delete")
         if not self._gone.is_set():
             self._due(0, Exit(signal=9))
-        with trio.move_on_after(self._script.delete):
+        with trio.move_on_after(self.script.delete):
             await self._hurried.wait()
-        if self._script.delete_error is not None:
-            raise self._script.delete_error
+        if self.script.delete_error is not None:
+            raise self.script.delete_error
         self._exists = False
         self._note("deleted")
 
@@ -123,19 +130,49 @@ class SimulatedContainer:
         self._note("hurry")
         self._hurried.set()
 
+    def last_output(self) -> list[str]:
+        """What the script says it wrote."""
+        return list(self.script.output)
+
+
+class SimulatedMonitor:
+    """Implements supervisor.monitor.types.Monitor: tells what the script says."""
+
+    def __init__(self, told: tuple[tuple[float, Signal, str], ...]) -> None:
+        self._told = told
+
+    async def watch(self, container: Container, tell: Tell) -> None:
+        """Until everything was told; then on, as a real one would."""
+        began = container.started_at
+        assert began is not None
+        for after, signal_, text in self._told:
+            await trio.sleep_until(began + after)
+            tell(signal_, text)
+        await trio.sleep_forever()
+
 
 class SimulatedEngine:
     """Gives each run of a workload the next of its scripts; the last one repeats."""
 
     def __init__(self, scripts: dict[str, Iterable[Script]]) -> None:
         self.journal: list[tuple[float, str, str]] = []
-        self._scripts = {
+        self.scripts = {
             name: _last_repeats(list(of_workload)) for name, of_workload in scripts.items()
         }
 
     def container(self, workload: Workload, report: Report) -> SimulatedContainer:
         """The next run."""
-        return SimulatedContainer(workload.name, next(self._scripts[workload.name]), self.journal)
+        return SimulatedContainer(workload.name, next(self.scripts[workload.name]), self.journal)
+
+    def monitor(self, workload: Workload, container: Container) -> Monitor | None:
+        """The one of its script."""
+        assert isinstance(container, SimulatedContainer)
+        told = container.script.monitor
+        return None if told is None else SimulatedMonitor(told)
+
+    def forget(self, workload: Workload) -> None:
+        """It was removed."""
+        self.journal.append((trio.current_time(), workload.name, "forget"))
 
 
 def _last_repeats(scripts: list[Script]) -> itertools.chain[Script]:
@@ -161,7 +198,8 @@ class World:
             boot="boot",
             run="run",
         )
-        self.nursery = Nursery(self.engine, self.log, self.jitter)
+        self.records = MemoryRecords()
+        self.nursery = Nursery(self.engine, self.log, self.jitter, self.records)
 
     @property
     def workloads(self) -> list[Workload]:
@@ -178,7 +216,9 @@ class World:
 
     async def run(self, once: bool = True) -> None:
         """Run the nursery to its end."""
-        await self.nursery.run(self.workloads, once)
+        for workload in self.workloads:
+            self.nursery.add(workload)
+        await self.nursery.run(once)
 
     def named(self, event: str, workload: str | None = None) -> list[dict[str, object]]:
         """Events of one name."""

@@ -25,7 +25,7 @@ def check_events(world: World) -> None:
         for change in changes:
             assert change["old"] == state, change
             state = str(change["new"])
-        assert state in machine.FINAL
+        assert state in machine.RESTING
 
 
 async def test_success_ends_it(autojump_clock: MockClock) -> None:
@@ -153,7 +153,7 @@ async def test_stop_asks_all_at_once_and_kills_those_that_do_not_hear(
     async with trio.open_nursery() as tasks:
         tasks.start_soon(world.run, False)
         await trio.sleep(10)
-        world.nursery.stop("signal", "SIGTERM")
+        world.nursery.stop_all("signal", "SIGTERM")
 
     check_events(world)
     assert trio.current_time() == 17
@@ -191,10 +191,10 @@ async def test_a_second_stop_hurries(autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as tasks:
         tasks.start_soon(world.run, False)
         await trio.sleep(10)
-        world.nursery.stop("signal", "SIGTERM")
+        world.nursery.stop_all("signal", "SIGTERM")
         await trio.sleep(5)
         states = {name: keeper.state for name, keeper in world.nursery.keepers.items()}
-        world.nursery.stop("signal", "SIGTERM")
+        world.nursery.stop_all("signal", "SIGTERM")
 
     assert states == {
         "deaf": State.STOPPING,
@@ -216,7 +216,7 @@ async def test_stop_at_any_moment(autojump_clock: MockClock, at: float) -> None:
     async with trio.open_nursery() as tasks:
         tasks.start_soon(world.run, False)
         await trio.sleep(at)
-        world.nursery.stop("signal", "SIGTERM")
+        world.nursery.stop_all("signal", "SIGTERM")
 
     check_events(world)
     assert world.nursery.keepers["a"].state is State.STOPPED

@@ -103,7 +103,7 @@ def test_never_more_than_limit_restarts_in_any_window(
     history, now = History(), 0.0
     for uptime in uptimes:
         now += uptime
-        decision = policy.decide(rules, history, Ending(Cause.EXIT, 1, uptime=uptime), now, 0.0)
+        decision = policy.decide(rules, history, Ending(Cause.EXIT, 1, ready_for=uptime), now, 0.0)
         if isinstance(decision, GiveUp):
             at = now + policy.backoff(
                 rules, 0 if uptime >= rules.reset_after else history.series, 0.0
@@ -122,7 +122,7 @@ def test_backoff_doubles_to_the_maximum_and_resets_after_a_healthy_run() -> None
     history, now, delays = History(), 0.0, []
     for uptime in (0, 0, 0, 0, 0, 59.9, 60.0, 0):
         decision = policy.decide(
-            rules, history, Ending(Cause.EXIT, 1, uptime=uptime), now := now + uptime, 0.0
+            rules, history, Ending(Cause.EXIT, 1, ready_for=uptime), now := now + uptime, 0.0
         )
         assert isinstance(decision, Restart)
         delays.append(decision.after)

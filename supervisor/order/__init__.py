@@ -1,0 +1,1 @@
+"""In which order workloads start and stop: pure."""
