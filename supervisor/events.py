@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supervisor.store.journal import Journal
 
 VERSION = 1
 
 COMMON = {
     "version": "version of this interface, a number",
-    "seq": "number of the event, from 1, without gaps within one run of creched",
+    "seq": "number of the event, without gaps, also from one run of creched to the next",
     "timestamp": "time of day, UTC, RFC 3339 with microseconds",
     "monotonic": "seconds since boot, suspended time included, to compare times across clock jumps",
     "boot": "the kernel's boot id: tells one boot from the next",
@@ -200,10 +204,33 @@ REPORTS: dict[str, Report] = {
 }
 
 
+class Lines:
+    """Where events go as lines of JSON: each is encoded once, for all who want it."""
+
+    def __init__(
+        self, encode: Callable[[dict[str, object]], str], write: Callable[[str], None] | None
+    ) -> None:
+        """`write` takes a line without its newline, and must not raise."""
+        self._encode = encode
+        self._write = write
+        self.journal: Journal | None = None
+
+    def take(self, number: int, event: dict[str, object]) -> None:
+        """One event."""
+        if self.journal is None and self._write is None:
+            return
+        line = self._encode(event)
+        # First: what somebody has seen is there to be read again, under the same number.
+        if self.journal is not None:
+            self.journal.append(number, line.encode() + b"\n")
+        if self._write is not None:
+            self._write(line)
+
+
 class EventLog:
     """Numbers events, fills in the common fields, checks them against the table, hands them on.
 
-    `write` takes the level and the whole event, and must not raise.
+    `write` takes the level and the whole event, and must not raise; `lines` gets it before.
     """
 
     def __init__(
@@ -213,8 +240,10 @@ class EventLog:
         monotonic: Callable[[], float],
         boot: str,
         run: str,
+        lines: Lines | None = None,
     ) -> None:
         self._write = write
+        self._lines = lines
         self._timestamp = timestamp
         self._monotonic = monotonic
         self._boot = boot
@@ -229,6 +258,12 @@ class EventLog:
     def now(self) -> float:
         """The clock of the field `monotonic`."""
         return self._monotonic()
+
+    def keep(self, journal: Journal) -> None:
+        """Write each event to the journal first, and go on with its numbers."""
+        assert self._lines is not None
+        self._lines.journal = journal
+        self.seq = journal.last
 
     def emit_from(self, name: str, values: dict[str, object]) -> dict[str, object]:
         """Report one event, its fields taken out of `values`, which may hold more."""
@@ -252,5 +287,7 @@ class EventLog:
             "event": name,
         }
         event.update((field, fields[field]) for field in report.fields)
+        if self._lines is not None:
+            self._lines.take(self.seq, event)
         self._write(report.level, event)
         return event

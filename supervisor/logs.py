@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from supervisor.events import COMMON, EventLog
+from supervisor.events import COMMON, EventLog, Lines
 from supervisor.machine import STATUS, State
 
 _COLOURS = {"info": "", "warning": "\x1b[33m", "error": "\x1b[31m"}
@@ -24,31 +24,30 @@ _WORDS = ("old", "new", "status", "workload", "container", "level", "event")
 
 def open_log(form: str, stream: TextIO | None = None) -> EventLog:
     """The event log of this process, as `json` or for the `console`."""
-    stream = stream or sys.stdout
-    last: Any = structlog.processors.JSONRenderer(sort_keys=False)
-    if form == "console":
-        last = _Console(colours=stream.isatty())
-    logger = structlog.wrap_logger(
-        _Lines(stream), processors=[last], wrapper_class=structlog.BoundLogger
-    )
+    output = _Output(stream or sys.stdout)
+    render: Any = structlog.processors.JSONRenderer(sort_keys=False)
+    last: Any = _Console(colours=output.stream.isatty())
+    logger = structlog.wrap_logger(output, processors=[last], wrapper_class=structlog.BoundLogger)
 
     def write(level: str, event: dict[str, object]) -> None:
-        fields = {key: value for key, value in event.items() if key != "event"}
-        getattr(logger, level)(event["event"], **fields)
+        if form == "console":
+            fields = {key: value for key, value in event.items() if key != "event"}
+            getattr(logger, level)(event["event"], **fields)
 
-    return EventLog(write, _timestamp, _since_boot, _boot_id(), uuid.uuid4().hex)
+    lines = Lines(lambda event: render(None, "", event), output.msg if form == "json" else None)
+    return EventLog(write, _timestamp, _since_boot, _boot_id(), uuid.uuid4().hex, lines)
 
 
-class _Lines:
+class _Output:
     """Writes lines, at once; a reader that has gone away is no reason to stop."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self.stream = stream
 
     def msg(self, line: str) -> None:
         try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+            self.stream.write(line + "\n")
+            self.stream.flush()
         except (BrokenPipeError, OSError):
             pass
 

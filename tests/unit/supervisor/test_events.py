@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 from supervisor import documents, events
 from supervisor.logs import console_line, open_log
+from supervisor.store.journal import Journal
 from supervisor.workload.schema import walk
 from supervisor.workload.sections import SECTIONS
 
@@ -46,6 +48,19 @@ def test_fields_are_checked() -> None:
     with pytest.raises(KeyError, match="fields missing or unknown: colour"):
         log.emit("supervisor-stopped", exit_status=0, colour="red")
     assert log.seq == 0
+
+
+def test_events_are_kept_before_they_are_told(tmp_path: Path) -> None:
+    """The same line, under the same number; the numbers go on with the next run."""
+    stream = io.StringIO()
+    for seq in (1, 2):
+        journal = Journal(str(tmp_path), lambda *damage: None)
+        log = open_log("json", stream)
+        log.keep(journal)
+        log.emit("supervisor-stopped", exit_status=0)
+        assert log.seq == seq
+        assert b"".join(journal.read(1)).decode() == stream.getvalue()
+        journal.close()
 
 
 def test_json_lines() -> None:
