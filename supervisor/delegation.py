@@ -1,14 +1,18 @@
-"""The cgroup that systemd has handed over to creched, if it has, and who lives where in it.
+"""The cgroup that systemd has handed over for containers, if it has, and creched's own place.
 
 systemd owns the tree of cgroups. Only what it delegates is somebody else's to change, and only
 there does it leave things alone (systemd, docs/CGROUP_DELEGATION.md): a service with `Delegate=yes`
-may make cgroups below its own. A cgroup that has processes in it cannot hand controllers on,
-however (cgroups(7), "no internal processes"), so the service's own cgroup gets two children:
+may make cgroups below its own. A cgroup that hands controllers on cannot have processes in it,
+however (cgroups(7), "no internal processes"), so containers need a unit besides creched's own:
 
-    creched.service/supervisor        creched and its launcher
-    creched.service/containers/NAME   one workload
+    creched.service/supervisor             creched and its launcher
+    creched-containers.service/NAME        one workload
 
-`DelegateSubgroup=` would do half of it, but is younger (systemd 254) than Debian 12.
+Were they below creched.service, systemd could not start creched again while they run: it puts
+the new main process into the unit's own cgroup, and that fails with EBUSY (seen with systemd 252;
+`DelegateSubgroup=` avoids it, but is younger, 254). The second unit has no process of its own.
+Where it is not there, containers do go below creched's cgroup, and creched cannot be started again
+before they have ended.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from runtime.errors import KernelError
 
 SUPERVISOR = "supervisor"
 CONTAINERS = "containers"
+HOLDER = "-containers.service"
+"""What the name of the containers' unit has in place of `.service`."""
 
 # systemd marks what it delegates: the first for root to read, the second, of late, for anybody.
 _MARKS = ("trusted.delegate", "user.delegate")
@@ -38,7 +44,7 @@ def settle(layout: Layout) -> str | None:
     own = hierarchy.own_directory()
     above, _, name = own.rpartition("/")
     if name == SUPERVISOR and _delegated(above):  # there already: creched has executed itself anew
-        return f"{above.removeprefix(hierarchy.mountpoint)}/{CONTAINERS}"
+        return _place(above, hierarchy.mountpoint)
     if own == hierarchy.mountpoint or not _delegated(own) or _others(own):
         return None
     leaf = f"{own}/{SUPERVISOR}"
@@ -48,7 +54,14 @@ def settle(layout: Layout) -> str | None:
             file.write(b"0")
     except OSError as error:
         raise KernelError("move creched into cgroup", leaf, error.errno or 0) from None
-    return f"{own.removeprefix(hierarchy.mountpoint)}/{CONTAINERS}"
+    return _place(own, hierarchy.mountpoint)
+
+
+def _place(unit: str, mountpoint: str) -> str:
+    """Where containers go, for the cgroup of creched's unit."""
+    holder = unit.removesuffix(".service") + HOLDER
+    place = holder if _delegated(holder) else f"{unit}/{CONTAINERS}"
+    return place.removeprefix(mountpoint)
 
 
 def _delegated(directory: str) -> bool:

@@ -21,7 +21,7 @@ from runtime.lifecycle.request import CreateRequest
 from runtime.plan.compile import compile_plan
 from runtime.state import make_root
 from supervisor.container import Container, Report
-from supervisor.delegation import settle
+from supervisor.delegation import HOLDER, settle
 from supervisor.driver import DrivenContainer, Log
 from supervisor.launching import LauncherClient, Plan, raise_descriptor_limit
 from supervisor.monitor.types import Monitor
@@ -81,8 +81,9 @@ class Engine:
         await self._launcher.close()
         await self._stack.aclose()
         rootfs.remove(self.scratch)
-        for base in resolve_paths(self._cgroup(), "unused", self._layout).values():
-            _remove_directory(base)
+        if not self._cgroup().endswith(HOLDER):  # that one is systemd's
+            for base in resolve_paths(self._cgroup(), "unused", self._layout).values():
+                _remove_directory(base)
         made_root = _remove_file(self._mark)
         os.unlink(f"{self.own}/lock")
         os.close(self._lock)
