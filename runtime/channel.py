@@ -56,8 +56,24 @@ class Channel:
     def fileno(self) -> int:
         return self.sock.fileno()
 
-    def send(self, message: dict[str, object], fds: Sequence[int] = ()) -> None:
-        """Send one message, with descriptors. BrokenPipeError when nobody listens."""
+    def send(
+        self,
+        message: dict[str, object],
+        fds: Sequence[int] = (),
+        document: dict[str, object] | None = None,
+    ) -> None:
+        """Send one message, with descriptors. BrokenPipeError when nobody listens.
+
+        document: sent as the last of the descriptors, since it may be longer than a message can be
+        (annotations are as long as somebody likes); see read_document().
+        """
+        if document is not None:
+            fd = _in_memory(dumps(document).encode("utf-8", "surrogateescape"))
+            try:
+                self.send(message, [*fds, fd])
+            finally:
+                os.close(fd)
+            return
         data = dumps(message).encode("utf-8", "surrogateescape")
         ancillary = []
         if fds:
@@ -104,6 +120,27 @@ def pair() -> tuple[Channel, Channel]:
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
     one, other = _socket.socketpair(_socket.AF_UNIX, kind, 0)
     return Channel(one), Channel(other)
+
+
+def _in_memory(data: bytes) -> int:
+    """A file with these bytes that is nowhere but in memory, read from its start."""
+    fd = os.memfd_create("creche:document", os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    return fd
+
+
+def read_document(fds: Sequence[int]) -> dict[str, object]:
+    """The document that came with a message from a side that is trusted; closes them all."""
+    try:
+        if not fds:
+            return {}
+        size = os.fstat(fds[-1]).st_size
+        value = loads(os.pread(fds[-1], size, 0).decode("utf-8", "surrogateescape"))
+        return value if isinstance(value, dict) else {}
+    finally:
+        close_all(fds)
 
 
 def close_all(fds: Sequence[int]) -> None:

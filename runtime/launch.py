@@ -6,6 +6,7 @@ The caller must have one thread and run from a sealed interpreter (runtime/seal.
 
 from __future__ import annotations
 
+import errno
 import os
 
 import runtime.linux.mounts as m
@@ -352,15 +353,20 @@ def _enter(joins: list[tuple[str, int, str]]) -> None:
         if kind == "user":
             continue
         try:
-            ns.setns(fd, ns.FLAGS[kind])
-        except PermissionError:
+            _enter_one(kind, fd, key)
+        except KernelError as error:
+            if error.number != errno.EPERM:
+                raise
             later.append((kind, fd, key))
-    ordered = [join for join in joins if join[0] == "user"] + later
-    for kind, fd, key in ordered:
-        try:
-            ns.setns(fd, ns.FLAGS[kind])
-        except OSError as error:
-            raise KernelError(f"enter {kind} namespace", "", error.errno or 0, key) from None
+    for kind, fd, key in [join for join in joins if join[0] == "user"] + later:
+        _enter_one(kind, fd, key)
+
+
+def _enter_one(kind: str, fd: int, key: str) -> None:
+    try:
+        ns.setns(fd, ns.FLAGS[kind])
+    except OSError as error:
+        raise KernelError(f"enter {kind} namespace", "", error.errno or 0, key) from None
 
 
 def _write_time_offsets(plan: LaunchPlan) -> None:

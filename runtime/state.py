@@ -6,12 +6,13 @@ one, so that a reader sees one or the other whatever is killed when.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import time
 
-from runtime.errors import CrecheError, KernelError, NoSuchContainer, StateError
+from runtime.errors import CrecheError, KernelError, NoSuchContainer, StateError, strerror
 from runtime.jsonio import dumps, loads
 
 TYPE_CHECKING = False
@@ -121,7 +122,7 @@ class StateDir:
         """The saved state. NoSuchContainer; StateError if the file is damaged, naming it."""
         path = f"{self.path}/{_STATE_FILE}"
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            data = _read_state(path)
         except FileNotFoundError:
             if self.exists():
                 raise StateError(
@@ -129,11 +130,8 @@ class StateDir:
                 ) from None
             raise NoSuchContainer from None
         except OSError as error:
-            raise KernelError("open", path, error.errno or 0) from None
-        try:
-            data = os.read(fd, _STATE_LIMIT)
-        finally:
-            os.close(fd)
+            reason = strerror(error.errno or 0)
+            raise StateError(f"state file {path} cannot be read: {reason}") from None
         try:
             # As saved: a path may hold bytes that are no UTF-8.
             state = loads(data.decode("utf-8", "surrogateescape"), max_size=_STATE_LIMIT)
@@ -173,6 +171,17 @@ class StateDir:
             pass
         except OSError as error:
             raise KernelError("remove state", self.path, error.errno or 0) from None
+
+
+def _read_state(path: str) -> bytes:
+    """The bytes of a state file; never blocks, follows no link. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return os.read(fd, _STATE_LIMIT)
+    finally:
+        os.close(fd)
 
 
 def _empty(directory: str, parent: int | None = None) -> None:

@@ -8,7 +8,7 @@ import os
 import runtime.linux.process as p
 from hooks.blocking import run_hooks
 from runtime import lsm
-from runtime.channel import Channel
+from runtime.channel import Channel, read_document
 from runtime.errors import CrecheError, InitError, KernelError
 from runtime.init import console, credentials, devices, masks, mounts, procfs, program, rootfs
 from runtime.init.become import become, become_root_inside, join_keyring, report, turn_into
@@ -108,7 +108,7 @@ class Init:
         root = self._make_root(channel, place, sources)
         slave = self._make_devices(channel, root)
         channel.send({"type": "prepared"})
-        state = self._expect(channel, "hooks-done").get("state")
+        state = self._expect(channel, "hooks-done")
         os.fchdir(root)  # where createContainer hooks start, as runc has it
         run_hooks(
             "createContainer", plan["create_container_hooks"], _state_for_hook(state), isolate=False
@@ -214,12 +214,12 @@ class Init:
                 received = channel.receive()
                 if received is not None and received[0]["type"] == "start":
                     listener.close()
-                    return channel, received[0]
+                    return channel, read_document(received[1])
             except (OSError, CrecheError):
                 pass
             channel.close()
 
-    def _start(self, channel: Channel, message: dict[str, object]) -> None:
+    def _start(self, channel: Channel, state: dict[str, object]) -> None:
         """startContainer hooks, the seccomp filter, execve(2)."""
         process = self.plan["process"]
         try:
@@ -227,8 +227,9 @@ class Init:
                 raise InitError("process: required to start a container")
             install = self._install_filter if self.filter else None
             hooks = self.plan["start_container_hooks"]
-            state = _state_for_hook(message.get("state"))
-            run_hooks("startContainer", hooks, state, isolate=False, before_exec=install)
+            run_hooks(
+                "startContainer", hooks, _state_for_hook(state), isolate=False, before_exec=install
+            )
             program.close_between(len(self.launch.stdio), [channel.fileno()])
             if self.launch.tied:
                 # Whoever started us in the foreground holds our streams' other ends, and waits for
@@ -249,13 +250,12 @@ class Init:
         received = channel.receive()
         if received is None or received[0]["type"] != kind:
             raise InitError(f"the runtime went away before {kind!r}")
-        return received[0]
+        return read_document(received[1])
 
 
-def _state_for_hook(state: object) -> bytes:
+def _state_for_hook(state: dict[str, object]) -> bytes:
     """The state document with our own pid in it, as seen inside (runtime.md#state)."""
-    from_driver = state if isinstance(state, dict) else {}
-    return dumps({**from_driver, "pid": os.getpid()}).encode()
+    return dumps({**state, "pid": os.getpid()}).encode("utf-8", "surrogateescape")
 
 
 def _hide() -> None:

@@ -249,11 +249,9 @@ class Container:
     def tell(self, kind: str, status: str) -> None:
         """Send init one message; a dead init is reported by the next receive."""
         assert self.channel is not None
-        message: dict[str, object] = {"type": kind}
-        if status:
-            message["state"] = self.hook_state(status)
+        state = self.hook_state(status) if status else None
         try:
-            self.channel.send(message)
+            self.channel.send({"type": kind}, document=state)
         except (BrokenPipeError, ConnectionResetError):
             pass
 
