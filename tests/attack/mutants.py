@@ -60,6 +60,14 @@ _KEEP_INHERITED = (
     "    start = first\n",
 )
 
+_COPIES_THROUGH_LINKS = (
+    "runtime/init/copyup.py",
+    "flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC",
+    "flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC",
+)
+
+_ANY_ROOT = ("runtime/state.py", "if info.st_uid not in (0, os.geteuid()) or (", "if False and (")
+
 MUTANTS = {
     "unsealed": _mutant(
         "the sealed interpreter",
@@ -238,6 +246,167 @@ MUTANTS = {
             '            "createContainer", plan["create_container_hooks"],',
             '            "createContainer", [{**hook, "env": plan["process"]["env"]}\n'
             '                for hook in plan["create_container_hooks"]],',
+        ),
+    ),
+    "lenient-users": _mutant(
+        "refusing users that are no plain numbers",
+        (
+            "runtime/cli/process.py",
+            "    if digits.isascii() and digits.isdigit()",
+            "    if not digits.isdigit():\n        return 0\n"
+            "    if digits.isascii() and digits.isdigit()",
+        ),
+    ),
+    "any-id": _mutant(
+        "the list of characters for container ids",
+        ("runtime/state.py", "    allowed = all(", "    return\n    allowed = all("),
+    ),
+    "climbing-cgroups": _mutant(
+        "refusing `..` in cgroup paths",
+        ("runtime/cgroups/paths.py", 'if part == "..":', "if False:"),
+        ("runtime/spec/rules.py", 'if ".." in cgroup.replace(":", "/").split("/"):', "if False:"),
+    ),
+    "climbing-exec": _mutant(
+        "refusing `..` in exec --cgroup",
+        ("runtime/cgroups/within.py", 'if ".." in parts or "\\0" in path:', "if False:"),
+    ),
+    "any-sysctl": _mutant(
+        "the list of sysctls that belong to a namespace",
+        ("runtime/spec/sysctl.py", "if namespace is None:", "if False:"),
+        ("runtime/spec/sysctl.py", "if namespace not in namespaces:", "if False:"),
+    ),
+    "copies-what-links-lead-to": _mutant(
+        "copying symbolic links as such",
+        (
+            "runtime/init/copyup.py",
+            "info = os.stat(name, dir_fd=source, follow_symlinks=False)",
+            "info = os.stat(name, dir_fd=source)",
+        ),
+        (
+            "runtime/init/copyup.py",
+            "flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK",
+            "flags = os.O_CLOEXEC | os.O_NONBLOCK",
+        ),
+        _COPIES_THROUGH_LINKS,
+    ),
+    "copies-through-links": _mutant(
+        "O_NOFOLLOW for directories that are copied", _COPIES_THROUGH_LINKS
+    ),
+    "chowns-null": _mutant(
+        "leaving the host's null device alone",
+        (
+            "runtime/init/credentials.py",
+            "if info.st_uid == uid or (stat.S_ISCHR(info.st_mode) and info.st_rdev == null):",
+            "if info.st_uid == uid:",
+        ),
+    ),
+    "reopens-null": _mutant(
+        "opening /dev/null outside for a standard stream that is closed",
+        (
+            "runtime/init/become.py",
+            "    credentials.own_stdio(plan[\"uid\"])\n",
+            "    if os.readlink(\"/proc/self/fd/0\") == \"/dev/null\":\n"
+            "        os.dup2(os.open(\"/dev/null\", os.O_RDWR), 0)\n"
+            "    credentials.own_stdio(plan[\"uid\"])\n",
+        ),
+    ),
+    "no-session": _mutant(
+        "a session of the container's own",
+        (
+            "runtime/init/main.py",
+            "        os.setsid()\n        os.umask(0o022)",
+            "        os.umask(0o022)",
+        ),
+        ("runtime/execute.py", "            os.setsid()\n", ""),
+    ),
+    "callers-signals": _mutant(
+        "default dispositions and an empty mask of signals",
+        ("runtime/init/become.py", "    credentials.reset_signals()\n", ""),
+    ),
+    "callers-umask": _mutant(
+        "a umask that does not depend on the caller",
+        ("runtime/init/main.py", "os.umask(0o022)  # the caller's", "pass  # the caller's"),
+        ("runtime/init/credentials.py", '    os.umask(plan["umask"])\n', ""),
+    ),
+    "callers-environment": _mutant(
+        "an environment from the configuration alone",
+        ("runtime/init/program.py", "    env = {}\n", "    env = dict(os.environ)\n"),
+    ),
+    "listens-for-others": _mutant(
+        "the check that sockets were passed to this very process",
+        ("runtime/cli/launching.py", 'owner not in {"", str(os.getpid())}', "False"),
+    ),
+    "open-state": _mutant(
+        "modes of state files that do not depend on the caller",
+        ("runtime/state.py", "os.mkdir(self.path, 0o700)", "os.mkdir(self.path)"),
+        ("runtime/state.py", "os.makedirs(root, 0o700,", "os.makedirs(root,"),
+        ("runtime/state.py", "(temporary, flags, 0o600)", "(temporary, flags, 0o666)"),
+        _ANY_ROOT,
+    ),
+    "any-root": _mutant(
+        "refusing a state root that others can change",
+        _ANY_ROOT,
+    ),
+    "abstract-start": _mutant(
+        "a start socket in the state directory",
+        (
+            "runtime/lifecycle/container.py",
+            'sock.bind(f"/proc/self/fd/{directory}/{START_SOCKET}")',
+            'sock.bind("\\0" + self.directory.id)',
+        ),
+    ),
+    "writable-cgroups": _mutant(
+        "read-only cgroup mounts",
+        ("runtime/init/mounts.py", 'm.mount_setattr(bound, op["set"], op["clear"])', "pass"),
+        (
+            "runtime/init/mounts.py",
+            "            m.mount_setattr(tree, m.MOUNT_ATTR_RDONLY)\n",
+            "            pass\n",
+        ),
+    ),
+    "writable-sys": _mutant(
+        "the read-only bind of the host's /sys where sysfs cannot be mounted",
+        (
+            "runtime/init/mounts.py",
+            'm.mount_setattr(tree, op["set"] | m.MOUNT_ATTR_RDONLY, recursive=True)',
+            'm.mount_setattr(tree, op["set"])',
+        ),
+    ),
+    "any-device": _mutant(
+        "the device rules of the container's cgroup",
+        (
+            "runtime/launch.py",
+            'cgroup.create(plan["cgroup_writes"], plan["cgroup_devices"])',
+            'cgroup.create(plan["cgroup_writes"], None)',
+        ),
+    ),
+    "follows-sources": _mutant(
+        "src-nofollow",
+        (
+            "runtime/init/mounts.py",
+            'flags |= 0 if op["follow_source"] else m.AT_SYMLINK_NOFOLLOW',
+            "pass",
+        ),
+    ),
+    "any-namespace": _mutant(
+        "the proof of a namespace's type",
+        ("runtime/launch.py", "    if found != ns.FLAGS[kind]:\n", "    if found == -1:\n"),
+    ),
+    "hosts-sysctls": _mutant(
+        "comparing a joined namespace with the host's",
+        ("runtime/launch.py", "            _refuse_host_sysctl(plan, kind, fd, key)\n", ""),
+    ),
+    "remembers-all": _mutant(
+        "keeping but the end of what a hook prints",
+        ("hooks/tail.py", "if len(self._kept) > 2 * self.limit:", "if False:"),
+        ("hooks/tail.py", "self._kept += chunk[-self.limit :]", "self._kept += chunk"),
+    ),
+    "prints-environment": _mutant(
+        "messages without values of variables",
+        (
+            "runtime/init/program.py",
+            """raise InitError(f'exec: "{name}": {detail}', problem, "exec")""",
+            """raise InitError(f'exec: "{name}" in {env}: {detail}', problem, "exec")""",
         ),
     ),
 }  # fmt: skip

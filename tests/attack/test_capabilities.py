@@ -77,5 +77,5 @@ def test_added_capabilities_are_neither_inheritable_nor_ambient(lab: Lab, creche
     assert (held["CapInh"], held["CapAmb"]) == (0, 0)
 
 
-def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+def test_peers(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
     peer(lambda runtime: attack(lab, runtime))

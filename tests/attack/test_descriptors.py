@@ -62,5 +62,5 @@ def test_hooks_get_none_either(lab: Lab, creche: Runtime, stage: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "exec"])
-def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], command: str) -> None:
+def test_peers(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], command: str) -> None:
     peer(lambda runtime: attack(lab, runtime, command))

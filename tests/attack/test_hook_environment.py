@@ -53,5 +53,5 @@ def test_a_mutant_hands_on_the_images_environment(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], stage: str) -> None:
+def test_peers(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], stage: str) -> None:
     peer(lambda runtime: attack(lab, runtime, stage))

@@ -86,5 +86,5 @@ def test_an_image_with_a_false_null_device_is_refused(lab: Lab, creche: Runtime,
 
 
 @pytest.mark.parametrize("kind", NULLS)
-def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+def test_peers(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
     peer(lambda runtime: attack(lab, runtime, kind, shared=True))

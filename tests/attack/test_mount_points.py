@@ -101,8 +101,57 @@ def test_links_lead_out_of_a_mutant(lab: Lab, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", LINKS)
-def test_runc_links(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+def test_peers_links(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
     peer(lambda runtime: static_attack(lab, runtime, kind))
+
+
+# Chains, loops, odd spellings ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", ["/a", "/a/", "//a//", "/x/../a", "/a/../a", "/a/.", "a"])
+def test_each_spelling_of_a_link_stays_inside(lab: Lab, creche: Runtime, spelling: str) -> None:
+    """CVE-2019-18837: what it leads to is made in the root, whatever the host has there."""
+    made = lab.bundle(args=["/bin/true"])
+    (made.rootfs / "a").symlink_to(lab.host / "new")
+    creche.run(["run", "-b", made.patch({"mounts": [PROC, _tmpfs(spelling)]}), lab.name()]).ok()
+
+    assert lab.damage() == ""
+    assert (made.rootfs / str(lab.host / "new").lstrip("/")).is_dir()
+
+
+@pytest.mark.parametrize(("length", "fits"), [(39, True), (41, False), (0, False)])
+def test_chains_and_loops_of_links(lab: Lab, creche: Runtime, length: int, fits: bool) -> None:
+    """As many links as the kernel follows; 0 stands for a loop."""
+    made = lab.bundle(args=["/bin/true"])
+    (made.rootfs / "end").mkdir()
+    (made.rootfs / "l0").symlink_to("end" if length else "l0")
+    for number in range(1, length):
+        (made.rootfs / f"l{number}").symlink_to(f"l{number - 1}")
+    made.patch({"mounts": [PROC, _tmpfs(f"/l{max(length - 1, 0)}")]})
+    result = creche.run(["run", "-b", made, lab.name()])
+
+    assert (result.rc == 0) is fits, result.describe()
+    assert fits or "mounts[1]" in result.stderr
+    assert fits or "too many levels of symbolic links" in result.stderr
+
+
+def notified(lab: Lab, runtime: Runtime) -> str:
+    """CVE-2025-24965: a directory that the runtime makes unasked, where the image has a link."""
+    made = lab.bundle(args=["/bin/true"])
+    (made.rootfs / "run").symlink_to(lab.host)
+    environment = {"NOTIFY_SOCKET": str(lab.directory / "nobody"), "PATH": "/bin"}
+    runtime.run(["create", "-b", made, name := lab.name()], env=environment)
+    runtime.run(["delete", "--force", name])
+    return lab.damage()
+
+
+def test_the_directory_for_notifications_is_made_inside(lab: Lab, creche: Runtime) -> None:
+    assert notified(lab, creche) == ""
+    assert "notify" in notified(lab, lab.creche("leaves-the-root"))
+
+
+def test_peers_notify(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+    peer(lambda runtime: notified(lab, runtime))
 
 
 # /dev as a link -----------------------------------------------------------------------------------
@@ -141,7 +190,7 @@ def test_a_mutant_makes_devices_outside(lab: Lab, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", DEVS)
-def test_runc_dev(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+def test_peers_dev(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
     peer(lambda runtime: dev_attack(lab, runtime, kind))
 
 
@@ -202,5 +251,5 @@ def test_a_race_makes_directories_outside_a_mutant(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_runc_race(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+def test_peers_race(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
     peer(lambda runtime: race(lab, runtime, kind, TRIES))

@@ -53,7 +53,7 @@ def test_a_link_is_refused(lab: Lab, creche: Runtime, name: str, destination: st
 
 
 @pytest.mark.parametrize(("name", "destination"), LINKS)
-def test_runc_link(
+def test_peers_link(
     lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], name: str, destination: str
 ) -> None:
     peer(lambda runtime: linked(lab, runtime, name, destination))
@@ -92,7 +92,7 @@ def test_only_a_procfs_may_be_on_proc(lab: Lab, creche: Runtime, kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", FALSE)
-def test_runc_false(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+def test_peers_false(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
     peer(lambda runtime: false(lab, runtime, kind))
 
 
@@ -134,5 +134,5 @@ def test_a_link_leads_no_mount_into_proc(lab: Lab, creche: Runtime) -> None:
     assert "cannot be mounted because it is inside /proc" in result.stderr
 
 
-def test_runc_sysctl(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+def test_peers_sysctl(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
     peer(lambda runtime: redirected(lab, runtime))

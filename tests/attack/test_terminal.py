@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.attack.lab import Lab
+from tests.support.bundle import Bundle
 from tests.support.runtimes import Runtime
 from tests.support.waiting import DEADLINE
 
@@ -41,12 +42,8 @@ def received(listener: socket.socket) -> list[int]:
     return list(fds)
 
 
-def attack(lab: Lab, runtime: Runtime, kind: str) -> str:
-    made = lab.bundle(args=["/bin/sleep", "1000"])
-    (made.rootfs / "dev/pts").mkdir()
-    (made.rootfs / "dev/pts/0").symlink_to("/proc/sysrq-trigger")
-    (made.rootfs / "dev/console").symlink_to(LINKS[kind](lab))
-    made.patch({"mounts": MOUNTS, "process": {"terminal": True}})
+def console_socket(lab: Lab, runtime: Runtime, made: Bundle) -> None:
+    """Run with a terminal whose master goes to a socket, and close what arrives there."""
     path = lab.directory / f"{lab.name()}.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         # Relative to a directory: the path of a socket has 108 bytes.
@@ -60,6 +57,15 @@ def attack(lab: Lab, runtime: Runtime, kind: str) -> str:
         if result.rc == 0:
             for fd in received(listener):
                 os.close(fd)
+
+
+def attack(lab: Lab, runtime: Runtime, kind: str) -> str:
+    made = lab.bundle(args=["/bin/sleep", "1000"])
+    (made.rootfs / "dev/pts").mkdir()
+    (made.rootfs / "dev/pts/0").symlink_to("/proc/sysrq-trigger")
+    (made.rootfs / "dev/console").symlink_to(LINKS[kind](lab))
+    made.patch({"mounts": MOUNTS, "process": {"terminal": True}})
+    console_socket(lab, runtime, made)
     return lab.damage()
 
 
@@ -74,5 +80,5 @@ def test_a_mutant_makes_a_file_outside(lab: Lab, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", LINKS)
-def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
+def test_peers(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str], kind: str) -> None:
     peer(lambda runtime: attack(lab, runtime, kind))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.attack.lab import Lab
 from tests.support.runtimes import Runtime
+from tests.support.waiting import wait_path
 
 pytestmark = pytest.mark.root
 
@@ -63,5 +64,55 @@ def test_a_mutant_can_be_looked_into(lab: Lab) -> None:
     assert "/fd/0" in evidence
 
 
-def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+# A process that exec adds ------------------------------------------------------------------------
+
+EXECS = 12
+MOST = 60
+# Without an end, and without a fork in each round. What it finds is in a file, a line each, unless
+# it was the program already: that it may look into.
+LURK = """
+still() {
+    read -r word <$process/comm && test "$word" != true && echo $1 $word >>/found
+}
+echo >/ready
+while true; do
+    for process in /proc/[0-9]*; do
+        test $process = /proc/1 && continue
+        for name in environ maps mem; do
+            true <$process/$name && still opened-$name
+        done
+        for name in root cwd fd/0; do
+            test -e $process/$name && still followed-$name
+        done
+    done
+done 2>/dev/null
+"""
+
+
+def entered(lab: Lab, runtime: Runtime, tries: int) -> str:
+    """The container's first process looks at whoever enters, all the time."""
+    name = lab.name()
+    made = lab.bundle(args=["/bin/sh", "/lurk"])
+    made.script("lurk", LURK, inside=True)
+    runtime.run(["run", "-d", "-b", made, name]).ok()
+    wait_path(made.rootfs / "ready")
+    found = made.rootfs / "found"
+    for _ in range(tries):
+        runtime.run(["exec", name, "/bin/true"]).ok()
+        if found.exists():
+            break
+    runtime.run(["delete", "--force", name]).ok()
+    return found.read_text() if found.exists() else ""
+
+
+def test_who_enters_cannot_be_looked_into(lab: Lab, creche: Runtime) -> None:
+    assert entered(lab, creche, EXECS) == ""
+    assert entered(lab, lab.creche("traceable"), MOST)
+
+
+def test_peers_exec(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+    peer(lambda runtime: entered(lab, runtime, EXECS))
+
+
+def test_peers(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
     peer(lambda runtime: attack(lab, runtime))

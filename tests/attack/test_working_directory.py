@@ -89,7 +89,7 @@ def test_no_directory_is_made_outside(lab: Lab, creche: Runtime) -> None:
     assert "new" in making(lab, lab.creche("makes-cwd-by-name"))
 
 
-def test_runc_making(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+def test_peers_making(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
     peer(lambda runtime: making(lab, runtime))
 
 
@@ -112,7 +112,7 @@ def test_inherited_descriptors_lead_outside_a_mutant(lab: Lab, running: str, com
         assert exec_in(hostile, running, cwd)
 
 
-def test_runc(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
+def test_peers(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
     def attack(runtime: Runtime) -> str:
         hostile = Inheriting(runtime, lab, last=NUMBERS[-1])
         directories = [f"/proc/self/fd/{number}" for number in range(3, 16)]
