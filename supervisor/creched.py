@@ -11,7 +11,7 @@ import trio
 
 from runtime import VERSION
 from runtime.errors import CrecheError
-from supervisor.engine import DEFAULT_ROOT
+from supervisor.engine import DEFAULT_ROOT, DEFAULT_STATE
 from supervisor.events import EventLog
 from supervisor.logs import open_log
 from supervisor.service import Service
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _main(options: argparse.Namespace, log: EventLog) -> int:
-    service = Service(options.workloads, options.root, log)
+    service = Service(options.workloads, options.root, options.state, log)
     return await service.run(options.once)
 
 
@@ -64,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         default=DEFAULT_ROOT,
         help="where the state of the containers is kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        default=DEFAULT_STATE,
+        help="where is kept what outlives a reboot: versions of workloads (default: %(default)s)",
     )
     parser.add_argument(
         "--log-format",

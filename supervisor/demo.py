@@ -40,6 +40,8 @@ class Watched:
                 str(workloads),
                 "--root",
                 str(root),
+                "--state",
+                f"{root}-kept",
                 "--log-format",
                 "json",
             ],

@@ -30,6 +30,7 @@ from supervisor.workload import rootfs
 from supervisor.workload.model import Workload
 
 DEFAULT_ROOT = "/run/creche"
+DEFAULT_STATE = "/var/lib/creche"
 ANNOTATION = "org.creche.workload"
 """Marks a container as made by creched; its value is the workload directory."""
 
@@ -91,6 +92,11 @@ class Engine:
         _remove_directory(self.own)
         if made_root:
             _remove_directory(self.root)
+
+    @property
+    def watcher(self) -> Watcher:
+        """The one inotify descriptor."""
+        return self._watcher
 
     def prepare(self, workloads: Iterable[Workload], report: Report) -> None:
         """Remove what an earlier creched that was killed has left."""

@@ -51,7 +51,12 @@ FIELDS = {
     "at": "when that is, on the same clock as `monotonic`",
     "series": "number of restarts since the last run that was ready for long enough",
     "timeout": "seconds given",
-    "action": "what giving up leads to",
+    "action": "what giving up, or a change of files, leads to",
+    "keys": "the keys that have changed",
+    "kept": "where it can be looked at",
+    "generation": "number of the version of its files that is in use; 0: it is not kept",
+    "before": "number of the version that was in use",
+    "rejected": "number of the version that has failed",
     "result": "how it ended: "
     "`success`, `exit`, `signal`, `oom`, `unhealthy`, `watchdog`, `start-timeout`, `hook`, "
     "`setup`, `limit`, `fault`, `unknown`, `none`",
@@ -105,8 +110,46 @@ REPORTS: dict[str, Report] = {
         ("workload", "file", "line", "key", "message"),
         "Its directory is not in order; one event for each mistake. Nothing of it was started.",
     ),
+    "change-refused": Report(
+        "error",
+        ("workload", "file", "line", "key", "message"),
+        "Its files have changed and are not in order; one event for each mistake. What runs is not "
+        "touched, and the version before stays.",
+    ),
+    "workload-mended": Report(
+        "info", ("workload",), "Its files are in order again, and the same as what is in use."
+    ),
+    "workload-changed": Report(
+        "info",
+        ("workload", "action", "keys", "generation", "before"),
+        "Its files have changed, which restarts it, applies to what runs, or makes no difference.",
+    ),
+    "update-proven": Report(
+        "info", ("workload", "generation"), "A new version of it has stood its probation."
+    ),
+    "rolled-back": Report(
+        "error",
+        ("workload", "generation", "rejected", "reason"),
+        "A new version of it has failed its probation; the one before is back.",
+    ),
+    "directory-lost": Report(
+        "error",
+        ("directory", "message"),
+        "The directory of workload directories is gone or of no use; what runs is not touched.",
+    ),
+    "directory-found": Report("info", ("directory",), "It is there again, and is followed."),
+    "directory-unwatched": Report(
+        "warning",
+        ("directory", "message"),
+        "Changes in it will be noticed only when creched is asked to look.",
+    ),
     "workload-warning": Report(
         "warning", ("workload", "message"), "Something about it should be mended, but it works."
+    ),
+    "state-damaged": Report(
+        "error",
+        ("file", "kept", "message"),
+        "A file of creched's own state cannot be used; it goes on without it.",
     ),
     "creating": Report("info", (*_CHANGE, "attempt"), "Its container is being made."),
     "created": Report(

@@ -76,6 +76,11 @@ class Nursery:
         self._check_settled()
 
     @property
+    def stopping(self) -> bool:
+        """Whether everything was asked to end."""
+        return self._stopping
+
+    @property
     def failed(self) -> list[str]:
         """Names of the workloads that have failed for good."""
         return [name for name, keeper in self.keepers.items() if keeper.state is State.FAILED]
@@ -108,7 +113,7 @@ class Nursery:
         keeper = self.keepers[name]
         keeper.post(Event.STOP, "removed", "its directory has gone", again=False)
         while not (keeper.resting and keeper.state in machine.RESTING):
-            await self._next_move(name)
+            await self.next_move(name)
         self._scopes.pop(name).cancel()
         del self.keepers[name]
         self._busy.discard(name)
@@ -174,7 +179,7 @@ class Nursery:
         """
         goal = Target(target)
         while not has_reached(self.keepers[name], goal):
-            await self._next_move(name)
+            await self.next_move(name)
 
     def _want(self, name: str, intent: Intent) -> Keeper:
         keeper = self.keepers[name]
@@ -204,7 +209,8 @@ class Nursery:
         if self._tasks is not None and (self._once or self._stopping) and not self._busy:
             self._settled.set()
 
-    async def _next_move(self, name: str) -> None:
+    async def next_move(self, name: str) -> None:
+        """Until the status of a workload may be another one, or it is removed."""
         event = trio.Event()
         self._watchers.setdefault(name, []).append(event)
         await event.wait()

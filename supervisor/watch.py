@@ -1,4 +1,4 @@
-"""Waiting for the kernel: changes of cgroup files (inotify).
+"""Waiting for the kernel: changes of cgroup files and of workload directories (inotify).
 
 No polling, no thread. All watched files share one inotify descriptor: pyinotify keeps
 the books, trio waits for the descriptor.
@@ -6,8 +6,9 @@ the books, trio waits for the descriptor.
 
 from __future__ import annotations
 
+import errno
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,25 @@ with warnings.catch_warnings():
     # pyinotify imports asyncore, which Python 3.11 warns of.
     warnings.simplefilter("ignore", DeprecationWarning)
     import pyinotify
+
+# What it has to say (a watched directory was renamed) is no news here, and not in our format.
+pyinotify.log.disabled = True
+
+_DIRECTORY = (
+    pyinotify.IN_ONLYDIR
+    | pyinotify.IN_CREATE
+    | pyinotify.IN_DELETE
+    | pyinotify.IN_MOVED_FROM
+    | pyinotify.IN_MOVED_TO
+    | pyinotify.IN_MODIFY
+    | pyinotify.IN_CLOSE_WRITE
+    | pyinotify.IN_ATTRIB
+    | pyinotify.IN_DELETE_SELF
+    | pyinotify.IN_MOVE_SELF
+)
+
+Note = Callable[[str | None], None]
+"""Told of a change in a directory: a name in it, "" for the directory itself, None for anything."""
 
 
 class Changes:
@@ -42,6 +62,7 @@ class Watcher:
     def __init__(self) -> None:
         self._manager: Any = pyinotify.WatchManager()
         self._all: set[Changes] = set()
+        self._directories: dict[int, list[Note]] = {}
         # What belongs to no watch is an overflow of the queue: anything may have changed.
         self._notifier: Any = pyinotify.Notifier(self._manager, self._overflow)
         self._scope = trio.CancelScope()
@@ -89,17 +110,57 @@ class Watcher:
             if gone:
                 self._manager.rm_watch(gone, quiet=True)
 
+    def watch_directory(self, fd: int, note: Note) -> Callable[[], None]:
+        """Notices of changes in an open directory, until the function that is returned is called.
+
+        The descriptor is not needed afterwards. Raises OSError: the kernel's limits are reached.
+        """
+        # By its descriptor: a path could lead elsewhere by now.
+        found = self._manager.add_watch(
+            f"/proc/self/fd/{fd}", _DIRECTORY, proc_fun=self._changed, quiet=True
+        )
+        watch = next(iter(found.values()), -1)
+        if watch < 0:
+            raise OSError(
+                errno.ENOSPC, "cannot be watched: see the sysctl fs.inotify.max_user_watches"
+            )
+        self._directories.setdefault(watch, []).append(note)
+
+        def undo() -> None:
+            notes = self._directories.get(watch, [])
+            if note in notes:
+                notes.remove(note)
+            if watch in self._directories and not notes:
+                del self._directories[watch]
+                if self._manager.get_path(watch) is not None:
+                    self._manager.rm_watch(watch, quiet=True)
+
+        return undo
+
+    def _changed(self, event: Any) -> None:
+        for note in tuple(self._directories.get(event.wd, ())):
+            note(event.name)
+        if event.mask & pyinotify.IN_IGNORED:  # the directory is gone, and its watch with it
+            self._directories.pop(event.wd, None)
+
     async def _read(self) -> None:
         with self._scope:
             while True:
                 await trio.lowlevel.wait_readable(self._manager.get_fd())
                 if self._notifier.check_events(0):
-                    self._notifier.read_events()
+                    try:
+                        self._notifier.read_events()
+                    except UnicodeDecodeError:
+                        # A name that is not UTF-8; what came with it is lost.
+                        self._overflow(None)
                     self._notifier.process_events()
 
     def _overflow(self, event: object) -> None:
         for changes in self._all:
             changes.note(event)
+        for notes in tuple(self._directories.values()):
+            for note in tuple(notes):
+                note(None)
 
 
 def read_counters(path: str) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from runtime.errors import ConfigError
@@ -72,11 +73,17 @@ def names_in(top: int) -> list[str]:
 
 
 def read_one(
-    top: int, path: str, name: str, scratch: str, known: Workload | None = None
+    top: int,
+    path: str,
+    name: str,
+    scratch: str,
+    known: Workload | None = None,
+    opened: Callable[[str, int], None] = lambda name, fd: None,
 ) -> Reading | None:
     """The workload `name` in the directory behind `top`; None if nothing of that name is there.
 
     `known` is what was read before: files that have not changed since are not parsed again.
+    `opened` is called with the directory's descriptor before anything in it is read.
     """
     directory = f"{path}/{name}"
     try:
@@ -96,6 +103,7 @@ def read_one(
         return Reading(name, error=error)
     source = None
     try:
+        opened(name, fd)
         source = read_source(fd, directory)
         if known is not None and known.digest == source.digest():
             _check_hooks(fd, directory, f"{directory}/{SETTINGS}", known.settings)

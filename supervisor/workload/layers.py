@@ -89,16 +89,23 @@ class Merged:
         number = path[at]
         assert isinstance(number, int)
         found: list[tuple[Layer, Path]] = []
-        start, before = 0, None
+        start = 0
+        before: object = None
         for layer in self.layers:
             value = _get(layer.document, path[:at])
+            if value is _MISSING:
+                continue
             if not isinstance(value, list):
+                found, start, before = [], 0, None
                 continue
             start = start if _tables(value) and _tables(before) else 0
             if start <= number < start + len(value):
                 found = [(layer, (*path[:at], number - start, *path[at + 1 :]))]
             start, before = start + len(value), value
         return found
+
+
+_MISSING = object()
 
 
 def _lay(over: Document, under: Document) -> None:
@@ -122,8 +129,13 @@ def _copy(value: Any) -> Any:
 
 
 def _get(document: Any, path: Path) -> object:
+    """What is at `path`, or what is in its way there."""
     for part in path:
-        document = document.get(part) if isinstance(document, dict) else None
+        if not isinstance(document, dict):
+            break
+        if part not in document:
+            return _MISSING
+        document = document[part]
     return document
 
 

@@ -11,6 +11,7 @@ from supervisor.workload.sections.hooks import Hooks
 from supervisor.workload.sections.logs import Logs
 from supervisor.workload.sections.ready import Ready
 from supervisor.workload.sections.stop import Stop
+from supervisor.workload.sections.update import Update
 from supervisor.workload.sections.watchdog import Watchdog
 from supervisor.workload.sections.workload import Placement
 
@@ -26,6 +27,7 @@ class Settings:
     watchdog: Watchdog | None = None
     logs: Logs = field(default_factory=Logs)
     hooks: Hooks = field(default_factory=Hooks)
+    update: Update = field(default_factory=Update)
     container: Container | None = None
     workload: Placement = field(default_factory=Placement)
     given: dict[str, object] = field(default_factory=dict, compare=False)

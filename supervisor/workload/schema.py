@@ -25,13 +25,17 @@ def no_rules(values: Values) -> Iterable[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key: its kind, its default as parsed, how the default is written, what it means."""
+    """One key: its kind, its default as parsed, how the default is written, what it means.
+
+    `live` is whether a change of it applies to a container that runs; None: as with its section.
+    """
 
     key: str
     kind: Kind
     default: object
     written: str
     meaning: str
+    live: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Section:
     `make` turns its values into what the supervisor uses. `rules` yields (key, message) for values
     that are good each but not together. `parts` are the tables within it. `keys` are the names it
     goes by in its parent, if there are several; an `optional` one that is not given is None. A
-    change of a `live` one applies to a container that runs; for one of another it is restarted.
+    change of a `live` one (and its parts) applies to a container that runs; else it is restarted.
     """
 
     name: str

@@ -31,6 +31,7 @@ class Creched:
         self.workloads.mkdir(exist_ok=True)
         self.workloads.chmod(0o755)
         self.root = base / "state"
+        self.state = base / "persistent"
         self.events: list[Event] = []
         self.output = b""
         """Standard error: what containers wrote, and complaints of creched itself."""
@@ -60,6 +61,8 @@ class Creched:
                 str(self.workloads),
                 "--root",
                 str(self.root),
+                "--state",
+                str(self.state),
                 "--log-format",
                 "json",
                 *options,

@@ -16,6 +16,7 @@ from supervisor.workload.sections.logs import LOGS
 from supervisor.workload.sections.ready import READY
 from supervisor.workload.sections.restart import RESTART
 from supervisor.workload.sections.stop import STOP
+from supervisor.workload.sections.update import UPDATE
 from supervisor.workload.sections.watchdog import WATCHDOG
 from supervisor.workload.sections.workload import WORKLOAD
 
@@ -27,6 +28,7 @@ SECTIONS: tuple[Section, ...] = (
     HEALTH,
     WATCHDOG,
     LOGS,
+    UPDATE,
     HOOKS,
     CONTAINER,
 )

@@ -1,0 +1,1 @@
+"""Workload directories while creched runs: noticing changes, and doing what they lead to."""

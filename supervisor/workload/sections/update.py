@@ -1,0 +1,43 @@
+"""[update]: what happens when the files of a workload that runs have changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supervisor.workload import kinds
+from supervisor.workload.schema import Field, Section, into
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`probation` in seconds."""
+
+    rollback: bool = False
+    probation: float = 30.0
+
+
+UPDATE = Section(
+    "update",
+    "What happens when its files change while it runs.",
+    (
+        Field(
+            "rollback",
+            kinds.BOOLEAN,
+            False,
+            "false",
+            "Whether the version before comes back if the new one fails its probation. It is not "
+            "tried again before its files change again. Of a version the files named above are "
+            "kept; root file systems and hooks are not.",
+        ),
+        Field(
+            "probation",
+            kinds.DURATION,
+            30.0,
+            '"30s"',
+            "How long a new version is watched. It fails if it ends without success, or is not "
+            "healthy (ready, where there is no `[health]`) when the time is over.",
+        ),
+    ),
+    make=into(Update),
+    live=True,
+)
