@@ -86,6 +86,45 @@ class Container(Protocol):
         """The last lines its program wrote, as far as they were kept."""
 
 
+class GoneContainer:
+    """A container of which nothing is left but how it ended: `pid` was its first process."""
+
+    def __init__(self, container_id: str, pid: int | None, end: Exit | None = None) -> None:
+        self.id = container_id
+        self.pid = pid
+        self.start_time: int | None = None
+        self.started_at: float | None = None
+        self._exit = end or Exit()
+
+    async def create(self) -> None:
+        """Not any more."""
+        raise ContainerError(Cause.SETUP, "the container is gone")
+
+    async def start(self) -> None:
+        """Not any more."""
+        raise ContainerError(Cause.SETUP, "the container is gone")
+
+    async def wait(self) -> Exit:
+        """As is known."""
+        return self._exit
+
+    def signal(self, number: int) -> None:
+        """Nobody is there."""
+
+    async def kill(self) -> None:
+        """Nobody is there."""
+
+    async def delete(self) -> None:
+        """Nothing is there."""
+
+    def hurry(self) -> None:
+        """Nothing takes time."""
+
+    def last_output(self) -> list[str]:
+        """Nobody knows."""
+        return []
+
+
 class Engine(Protocol):
     """Makes containers."""
 

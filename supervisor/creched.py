@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="creched",
         description="Keeps the containers described in workload directories running.",
-        epilog="SIGTERM or SIGINT: stop every workload gracefully and exit; again: kill them now.",
+        epilog="SIGTERM or SIGINT: stop every workload gracefully and exit; again: kill them now. "
+        "SIGHUP: read the directories now. SIGUSR2: execute creched anew, in the same process.",
         allow_abbrev=False,
     )
     parser.add_argument(

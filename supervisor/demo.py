@@ -23,6 +23,8 @@ SAMPLES = CHECKOUT / "etc" / "workloads"
 SECONDS = float(os.environ.get("CRECHE_DEMO_SECONDS", "16"))
 HOST = "127.0.0.1"
 STOP_SECONDS = 30.0
+OWN = ".creched"
+"""In the state root: what creched remembers."""
 
 
 class Watched:
@@ -161,7 +163,7 @@ def run(base: Path) -> int:
     finally:
         creched.stop()
         status = creched.wait()
-    left = [] if not root.exists() else sorted(path.name for path in root.iterdir())
+    left = [] if not root.exists() else sorted(p.name for p in root.iterdir() if p.name != OWN)
     gave_up = creched.find("gave-up", "crashloop")
     restarts = len(creched.find("restart-scheduled", "flaky"))
     delays = ", ".join(f"{e['after']:.2f} s" for e in creched.find("restart-scheduled", "flaky"))

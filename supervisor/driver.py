@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -23,9 +23,14 @@ from runtime.lifecycle import protocol as steps
 from runtime.lifecycle.request import CreateRequest
 from supervisor.container import ContainerError, Exit, Report
 from supervisor.exits import close_pidfd, process_exit
+from supervisor.gate import Gate
 from supervisor.launching import LauncherClient, Plan
 from supervisor.policy import Cause
+from supervisor.systemd.descriptors import Descriptors
 from supervisor.watch import Watcher, read_counters
+
+if TYPE_CHECKING:
+    from runtime.state import State
 
 KILL_TIMEOUT = 10.0
 """Seconds until processes that were killed and are still there count as stuck in the kernel."""
@@ -93,6 +98,10 @@ class DrivenContainer:
         self._hooks = trio.CancelScope()
         self._hurried = False
         self._removed = False
+        self.gate = Gate()
+        """Whatever is under way with a container is inside."""
+        self.descriptors: Descriptors | None = None
+        """Where its first process's is kept, for the next creched."""
 
     # --- what the supervisor calls ---------------------------------------------------------
 
@@ -106,7 +115,7 @@ class DrivenContainer:
             await self._drive(steps.create())
         except BaseException as error:
             self._close()
-            _translate(error)
+            translate(error)
             raise
 
     async def start(self) -> None:
@@ -114,7 +123,7 @@ class DrivenContainer:
         try:
             await self._drive(steps.start())
         except BaseException as error:
-            _translate(error)
+            translate(error)
             raise
 
     async def wait(self) -> Exit:
@@ -138,7 +147,7 @@ class DrivenContainer:
         try:
             await self._kill_everything()
         except BaseException as error:
-            _translate(error)
+            translate(error)
             raise
 
     async def delete(self) -> None:
@@ -152,7 +161,7 @@ class DrivenContainer:
         except NoSuchContainer:
             pass  # somebody else was faster: `creche delete`
         except BaseException as error:
-            _translate(error)
+            translate(error)
             raise
         self._close()
 
@@ -172,6 +181,10 @@ class DrivenContainer:
 
         What is done then is not to be cancelled again: only hooks can be hurried.
         """
+        async with self.gate.inside():
+            await self._drive_inside(protocol)
+
+    async def _drive_inside(self, protocol: steps.Steps) -> None:
         held = self._held
         assert held is not None
         # Somebody else may hold the lock for as long as a hook of his takes. Shielded, because once
@@ -254,6 +267,8 @@ class DrivenContainer:
             held.own_cgroup(answer["cgroup"])
             held.adopt_init(answer["pid"])
             held.channel = ours
+            if self.descriptors is not None:
+                self.descriptors.keep(pidfd_name(held.state), held.pidfd)
         except BaseException:
             ours.close()
             raise
@@ -357,9 +372,16 @@ class DrivenContainer:
         if held is None:
             return
         if held.pidfd >= 0:
+            if self.descriptors is not None:
+                self.descriptors.drop(pidfd_name(held.state))
             close_pidfd(held.pidfd)
             held.pidfd = -1
         held.close()
+
+
+def pidfd_name(state: State) -> str:
+    """By which the descriptor of this very process is kept, and no other."""
+    return f"pid-{state['id']}-{state['pid']}-{state['start_time']}"
 
 
 async def _receive(held: lifecycle.Container) -> tuple[dict[str, object], list[int]] | None:
@@ -379,7 +401,7 @@ async def _reap_helper(pid: int) -> None:
         close_pidfd(pidfd)
 
 
-def _translate(error: BaseException) -> None:
+def translate(error: BaseException) -> None:
     """Raise what the runtime and hooks raise as what the supervisor knows."""
     if isinstance(error, HookError):
         raise ContainerError(Cause.HOOK, str(error)) from error

@@ -9,22 +9,29 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from runtime.cgroups import discover, resolve_paths
+import trio
+
+from runtime.cgroups import Cgroup, discover, resolve_paths
 from runtime.errors import CrecheError, NoSuchContainer
-from runtime.lifecycle import blocking
+from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle.request import CreateRequest
 from runtime.plan.compile import compile_plan
-from runtime.state import make_root
+from runtime.state import StateDir, list_ids, make_root, open_init
+from supervisor.adopted import AdoptedContainer
 from supervisor.container import Container, Report
 from supervisor.delegation import HOLDER, settle
-from supervisor.driver import DrivenContainer, Log
+from supervisor.driver import DrivenContainer, Log, pidfd_name
+from supervisor.gate import Gate
 from supervisor.launching import LauncherClient, Plan, raise_descriptor_limit
 from supervisor.monitor.types import Monitor
+from supervisor.record import Record
+from supervisor.systemd.descriptors import Descriptors
+from supervisor.systemd.notify import Notifier
 from supervisor.watch import Watcher
 from supervisor.workload import rootfs
 from supervisor.workload.model import Workload
@@ -36,14 +43,15 @@ ANNOTATION = "org.creche.workload"
 
 
 class Engine:
-    """Use with `async with`; nothing of it is left afterwards. Raises CrecheError, OSError."""
+    """Use with `async with`; nothing of it is left afterwards but what `.creched` remembers.
 
-    def __init__(self, root: str) -> None:
+    Raises CrecheError, OSError.
+    """
+
+    def __init__(self, root: str, descriptors: Descriptors | None = None) -> None:
         self.root = os.path.abspath(root)
         self.own = f"{self.root}/.creched"
-        self._mark = f"{self.own}/made-root"
         self.scratch = f"{self.own}/rootfs"
-        self._made_root = not os.path.isdir(self.root)
         self._launcher = LauncherClient()
         self._watcher = Watcher()
         self._stack = AsyncExitStack()
@@ -52,14 +60,15 @@ class Engine:
         self._plans: dict[str, tuple[Workload, Plan]] = {}
         self._lock = -1
         self._stdin = -1
+        self.gate = Gate()
+        self.descriptors = descriptors or Descriptors(Notifier(""))
+        self.leaving = False
+        """Containers, and what they need, stay: another creched takes them over."""
 
     async def __aenter__(self) -> Self:
         raise_descriptor_limit()
         make_root(self.root)
         make_root(self.own)
-        if self._made_root:
-            # Should we be killed, the next one still knows that the directory may go.
-            os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._lock = os.open(f"{self.own}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,29 +90,72 @@ class Engine:
     ) -> None:
         await self._launcher.close()
         await self._stack.aclose()
-        rootfs.remove(self.scratch)
-        if not self._cgroup().endswith(HOLDER):  # that one is systemd's
-            for base in resolve_paths(self._cgroup(), "unused", self._layout).values():
-                _remove_directory(base)
-        made_root = _remove_file(self._mark)
-        os.unlink(f"{self.own}/lock")
-        os.close(self._lock)
         os.close(self._stdin)
-        _remove_directory(self.own)
-        if made_root:
-            _remove_directory(self.root)
+        if not self.leaving:
+            rootfs.remove(self.scratch)
+            if not self._cgroup().endswith(HOLDER):  # that one is systemd's
+                for base in resolve_paths(self._cgroup(), "unused", self._layout).values():
+                    _remove_directory(base)
+        os.close(self._lock)
 
     @property
     def watcher(self) -> Watcher:
         """The one inotify descriptor."""
         return self._watcher
 
-    def prepare(self, workloads: Iterable[Workload], report: Report) -> None:
-        """Remove what an earlier creched that was killed has left."""
-        workloads = list(workloads)
-        for workload in workloads:
-            self._sweep(workload, report)
-        rootfs.remove(self.scratch)
+    async def hang_up(self) -> None:
+        """Have the launcher end; the next order starts another one."""
+        await self._launcher.close()
+
+    def left(
+        self, records: Mapping[str, Record], report: Report, now: float
+    ) -> dict[str, AdoptedContainer]:
+        """The containers that an earlier creched has left, by name. now: on the records' clock.
+
+        What is left of one whose own state is damaged is removed.
+        """
+        found = {}
+        for name in list_ids(self.root):
+            log = Log(name, name, report)
+            try:
+                held = lifecycle.Container.open(self.root, name, log)
+            except NoSuchContainer:
+                continue
+            except (CrecheError, OSError) as error:
+                if name in records:
+                    self._discard(name, log, str(error))
+                continue
+            if ANNOTATION in held.state["annotations"]:
+                found[name] = self._adopt(held, log, records.get(name), now)
+        return found
+
+    def _adopt(
+        self, held: lifecycle.Container, log: Log, record: Record | None, now: float
+    ) -> AdoptedContainer:
+        state = held.state
+        held.pidfd = self.descriptors.take(pidfd_name(state))
+        if held.pidfd < 0:
+            pidfd = open_init(state)
+            if pidfd is not None:
+                held.pidfd = pidfd
+                self.descriptors.keep(pidfd_name(state), pidfd)
+        began = None
+        if record is not None and record.started_at is not None and record.pid == state["pid"]:
+            began = record.started_at - now + trio.current_time()
+        adopted = AdoptedContainer(held, self._layout, self._launcher, self._watcher, log, began)
+        adopted.gate, adopted.descriptors = self.gate, self.descriptors
+        return adopted
+
+    def _discard(self, name: str, log: Log, reason: str) -> None:
+        """Nobody knows what this container was, but where its processes are."""
+        log.warning(f"{reason}; what is left of the container is removed")
+        cgroup = Cgroup(resolve_paths(f"{self._cgroup()}/{name}", name, self._layout))
+        try:
+            cgroup.kill_all()
+            cgroup.remove()
+        except (CrecheError, OSError) as error:
+            log.warning(str(error))
+        StateDir(self.root, name).remove()
 
     def container(self, workload: Workload, report: Report) -> DrivenContainer:
         """See supervisor.container.Engine."""
@@ -133,7 +185,7 @@ class Engine:
                 self._plans[name] = workload, plan
             except CrecheError:
                 pass  # create compiles again, and then the error has its place
-        return DrivenContainer(
+        made = DrivenContainer(
             request,
             plan,
             self._layout,
@@ -142,6 +194,8 @@ class Engine:
             log,
             workload.settings.hooks.timeout,
         )
+        made.gate, made.descriptors = self.gate, self.descriptors
+        return made
 
     def monitor(self, workload: Workload, container: Container) -> Monitor | None:
         """See supervisor.container.Engine."""
@@ -159,29 +213,6 @@ class Engine:
         if self.root == DEFAULT_ROOT:
             return "/creched"
         return f"/creched-{hashlib.sha256(self.root.encode()).hexdigest()[:12]}"
-
-    def _sweep(self, workload: Workload, report: Report) -> None:
-        """A container of this workload that nobody looks after any more cannot be taken over."""
-        log = Log(workload.name, workload.name, report)
-        try:
-            left = blocking.open_container(self.root, workload.name, log)
-            if ANNOTATION not in left.state["annotations"]:
-                return
-            blocking.delete(left, force=True)
-            log.warning("a container that an earlier creched left behind was removed")
-        except NoSuchContainer:
-            return
-        except (CrecheError, OSError) as error:
-            log.warning(f"left by an earlier creched, cannot be removed: {error}")
-
-
-def _remove_file(path: str) -> bool:
-    """Whether it was there."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _remove_directory(path: str) -> None:

@@ -102,6 +102,19 @@ REPORTS: dict[str, Report] = {
     "supervisor-stopped": Report(
         "info", ("exit_status",), "Every workload has ended; the last event of a run."
     ),
+    "supervisor-left": Report(
+        "info",
+        ("cause", "reason"),
+        "It ends, and its containers run on: the next creched takes them over.",
+    ),
+    "supervisor-reexec": Report(
+        "info",
+        ("cause", "reason"),
+        "It executes itself anew, in the same process; `supervisor-started` comes next.",
+    ),
+    "reexec-failed": Report(
+        "error", ("message",), "It could not execute itself anew, and goes on as it was."
+    ),
     "workload-loaded": Report(
         "info", ("workload", "directory"), "Its directory was read and is in order."
     ),
@@ -145,6 +158,9 @@ REPORTS: dict[str, Report] = {
     ),
     "workload-warning": Report(
         "warning", ("workload", "message"), "Something about it should be mended, but it works."
+    ),
+    "reload-failed": Report(
+        "error", ("message",), "The directories could not be read; nothing has changed."
     ),
     "state-damaged": Report(
         "error",

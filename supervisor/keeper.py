@@ -205,7 +205,7 @@ class Keeper:
         run = self.run_
         if run is None:
             return
-        if event is Event.CREATED and self._tasks is not None:
+        if event in _HELD and self._tasks is not None:
             # Whatever comes of it, from now on it has an end.
             self._tasks.start_soon(effects.wait, run, self.post)
         elif event is Event.STARTED:
@@ -372,6 +372,7 @@ class Keeper:
                 self._warn(f"could not be removed: {second}")
 
 
+_HELD = frozenset({Event.CREATED, Event.ADOPT_CREATED, Event.ADOPT_UNREADY, Event.ADOPT_RUNNING})
 _CAUSES = {
     Event.UNHEALTHY: Cause.UNHEALTHY,
     Event.WATCHDOG: Cause.WATCHDOG,

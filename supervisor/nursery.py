@@ -34,6 +34,8 @@ class Nursery:
         records: Records | None = None,
     ) -> None:
         self.keepers: dict[str, Keeper] = {}
+        self.left: dict[str, Resumed] = {}
+        """How an earlier creched has left workloads, by name, until they are added."""
         self.forced = False
         """Whether a workload's `on-limit` stopped the supervisor."""
         self._log = log
@@ -88,9 +90,14 @@ class Nursery:
     # --- workloads come and go -------------------------------------------------------------
 
     def add(self, workload: Workload, resume_from: Resumed | None = None) -> None:
-        """Look after one more workload, from now on. Raises ValueError if its name is taken."""
+        """Look after one more workload, from now on; go on where an earlier creched left it.
+
+        Raises ValueError if its name is taken.
+        """
         if workload.name in self.keepers:
             raise ValueError(f"workload {workload.name} is there already")
+        left = self.left.pop(workload.name, None)
+        resume_from = resume_from or left
         keeper = self.keepers[workload.name] = Keeper(workload, self._world)
         resume.begin(keeper, resume_from)
         if self._stopping:  # asked before there was anybody to ask

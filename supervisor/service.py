@@ -5,38 +5,47 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections.abc import Collection
 
 import trio
 
 from runtime import VERSION
 from runtime.errors import CrecheError
 from runtime.state import make_root
+from supervisor import reexec
 from supervisor.directories.directories import Directories
 from supervisor.directories.generations import Generations
 from supervisor.directories.plan import Action, Plan
 from supervisor.engine import Engine
 from supervisor.events import EventLog
 from supervisor.nursery import Nursery
-from supervisor.record import MemoryRecords, Records
+from supervisor.past import Past
+from supervisor.store.journal import Journal
+from supervisor.systemd.manager import Manager
 from supervisor.workload.errors import Problem, WorkloadError
 
 EXIT_FAILED = 1
 """A workload failed (with --once), was refused (with --once), or stopped the supervisor."""
+QUIET = 60.0
+"""Seconds that whatever is under way with containers is given before `reexec` goes on without."""
 
 
 class Service:
-    """One creched. `engine`, `records` and `nursery` are there once `run` has begun."""
+    """One creched. What is declared here is there once `run` has begun."""
 
     engine: Engine
-    records: Records
+    past: Past
     nursery: Nursery
     directories: Directories
+    journal: Journal
+    _tasks: trio.Nursery
 
     def __init__(self, workloads: str, root: str, state: str, log: EventLog) -> None:
         self.workloads = workloads
         self.root = root
         self.state = state
         self.log = log
+        self.manager = Manager()
 
     async def run(self, once: bool) -> int:
         """From the first event to the last; the exit status.
@@ -46,20 +55,25 @@ class Service:
         """
         if os.geteuid() != 0:
             raise CrecheError("creched must run as root")
-        self.records = MemoryRecords()
-        async with Engine(self.root) as self.engine:
-            jitter = random.SystemRandom().random
-            self.nursery = Nursery(self.engine, self.log, jitter, self.records)
+        status = 0
+        async with Engine(self.root, self.manager.descriptors) as self.engine:
             make_root(self.state)
-            generations = None if once else Generations(self.state, self._damaged)
+            self.past = Past(self.engine.own, "" if once else self.state, self.log)
+            self.journal = self.past.journal
+            jitter = random.SystemRandom().random
+            self.nursery = Nursery(self.engine, self.log, jitter, self.past.records)
+            generations = None if once else Generations(self.state, self.past.damaged)
             self.directories = Directories(
                 self.workloads, self.engine.scratch, self.nursery, self.log, generations
             )
+            # Nothing has been done yet if the directory turns out to be of no use.
+            self.nursery.left = await self.past.resume(self.engine)
             found = await self._load(once)
             good = [step for step in found.steps if step.action is Action.ADD]
-            async with trio.open_nursery() as tasks:
+            async with trio.open_nursery() as self._tasks:
                 # Signals are caught before anything is started, or there might be something left.
-                await tasks.start(self._signals)
+                await self._tasks.start(self._signals)
+                self._tasks.start_soon(self.manager.run, self.journal, self.nursery.statuses)
                 self.log.emit(
                     "supervisor-started",
                     release=VERSION,
@@ -68,33 +82,40 @@ class Service:
                     workloads=len(good),
                     pid=os.getpid(),
                 )
-                self.engine.prepare(
-                    [
-                        step.reading.workload
-                        for step in good
-                        if step.reading is not None and step.reading.workload is not None
-                    ],
-                    self.log.emit,
-                )
+                self.manager.descriptors.sweep()
                 self.directories.begin(found)
+                for name in self.past.take_strays(self.nursery, but=self._unread(found)):
+                    self._tasks.start_soon(self.nursery.remove, name)
                 if not once:
-                    tasks.start_soon(self.directories.run, self.engine.watcher)
+                    self._tasks.start_soon(self.directories.run, self.engine.watcher)
+                self.manager.notifier.ready()
                 await self.nursery.run(once)
-                tasks.cancel_scope.cancel()
-        status = 0
-        if self.nursery.forced or (once and (found.refused or self.nursery.failed)):
-            status = EXIT_FAILED
-        self.log.emit("supervisor-stopped", exit_status=status)
+                self._tasks.cancel_scope.cancel()
+            if self.nursery.forced or (once and (found.refused or self.nursery.failed)):
+                status = EXIT_FAILED
+            if not self.engine.leaving:
+                self.log.emit("supervisor-stopped", exit_status=status)
+            self.past.close()
+        self.manager.close()
         return status
 
-    async def _signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        numbers = [signal.SIGTERM, signal.SIGINT]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) means it
-            numbers.append(signal.SIGHUP)
-        with trio.open_signal_receiver(*numbers) as received:
-            task_status.started()
-            async for number in received:
-                self.nursery.stop_all("signal", f"creched got {signal.Signals(number).name}")
+    # --- being asked -----------------------------------------------------------------------
+
+    def stop(self, cause: str, reason: str) -> None:
+        """End every workload, and then creched; asked again, kill what still runs."""
+        # Also what nobody looks after, since its directory cannot be read.
+        self.past.take_strays(self.nursery)
+        keepers = self.nursery.keepers.values()
+        longest = max((keeper.workload.settings.stop.timeout for keeper in keepers), default=0.0)
+        self.manager.stopping(longest)
+        self.nursery.stop_all(cause, reason)
+
+    async def leave(self, reason: str) -> None:
+        """End creched, and leave the containers to the next one."""
+        self.log.emit("supervisor-left", cause="signal", reason=reason)
+        await self._quiet()
+        self.engine.leaving = True
+        self._tasks.cancel_scope.cancel()
 
     async def plan(self) -> Plan:
         """What `reload` would do. Raises WorkloadError if the directory is of no use."""
@@ -102,15 +123,89 @@ class Service:
 
     async def reload(self, who: str) -> Plan:
         """Look at the workload directories now; what was done. Raises WorkloadError as `plan`."""
-        return await self.directories.reload()
+        self.manager.notifier.reloading()
+        try:
+            return await self.directories.reload()
+        finally:
+            self.manager.notifier.ready()
+
+    async def reexec(self, who: str) -> None:
+        """Execute creched anew, in the same process; containers do not notice.
+
+        Raises CrecheError if the new program does not start: then nothing has changed. Returns as
+        soon as that is settled, before it is done.
+        """
+        await reexec.check()
+        self.log.emit("supervisor-reexec", cause="request", reason=f"asked by {who}")
+        self._tasks.start_soon(self._replace)
+
+    async def _replace(self) -> None:
+        self.manager.notifier.reloading()
+        await self._quiet()
+        await self.engine.hang_up()
+        try:
+            if self.nursery.stopping:
+                raise CrecheError("creched was asked to stop")
+            self.manager.replace()
+        except CrecheError as error:
+            self._not_replaced(error)
+        self.manager.notifier.ready()
+        self.engine.gate.open()
+
+    def _not_replaced(self, error: CrecheError) -> None:
+        self.log.emit("reexec-failed", message=str(error))
+
+    async def _quiet(self) -> None:
+        """Begin nothing more, and let what is under way come to its end; hooks not for ever."""
+        gate = self.engine.gate
+        with trio.move_on_after(QUIET):
+            await gate.shut()
+            return
+        for keeper in self.nursery.keepers.values():
+            if keeper.run_ is not None:
+                keeper.run_.container.hurry()
+        with trio.move_on_after(QUIET):
+            await gate.shut()
+
+    async def _signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        hangs_up = os.isatty(0)  # started by hand: the terminal is gone
+        with trio.open_signal_receiver(*reexec.SIGNALS) as received:
+            # What came while creched was executed anew is delivered now.
+            reexec.listen_again()
+            task_status.started()
+            async for number in received:
+                name = signal.Signals(number).name
+                if number == signal.SIGUSR2:
+                    self._tasks.start_soon(self._reexec_asked, name)
+                elif number == signal.SIGHUP and not hangs_up:
+                    self._tasks.start_soon(self._reload_asked, name)
+                elif number == signal.SIGTERM and await self.manager.restarting():
+                    await self.leave("systemd restarts creched")
+                else:
+                    self.stop("signal", f"creched got {name}")
+
+    async def _reexec_asked(self, name: str) -> None:
+        try:
+            await self.reexec(name)
+        except CrecheError as error:
+            self._not_replaced(error)
+
+    async def _reload_asked(self, name: str) -> None:
+        try:
+            await self.reload(name)
+        except (WorkloadError, OSError) as error:
+            self.log.emit("reload-failed", message=str(error))
 
     async def _load(self, once: bool) -> Plan:
         try:
-            return await self.directories.load()
+            return await self.directories.load(self.nursery.left)
         except FileNotFoundError as error:
             if once:
                 raise WorkloadError(Problem(self.workloads, "", "does not exist")) from error
             return Plan()
 
-    def _damaged(self, path: str, kept: str, reason: str) -> None:
-        self.log.emit("state-damaged", file=path, kept=kept, message=reason)
+    def _unread(self, found: Plan) -> Collection[str]:
+        """Workloads that may still be declared: their containers are left alone."""
+        if not os.path.isdir(self.workloads):
+            return list(self.nursery.left)
+        return {step.name for step in found.steps if step.action is Action.REFUSE}

@@ -246,27 +246,6 @@ def test_two_creched_do_not_share_a_root(creched: Creched, tmp_path: Path) -> No
     assert creched.finish() == 0
 
 
-def test_after_sigkill_the_next_one_clears_up_and_goes_on(creched: Creched) -> None:
-    """What a killed creched left is removed before the workload is started again."""
-    creched.add(
-        "a", sh("trap 'exit 0' TERM; echo ready >&2; while :; do sleep 1000 & wait $!; done")
-    )
-    creched.start()
-    creched.pump(lambda: b"ready" in creched.output)
-    orphan = creched.find("created")[0]["pid"]
-    creched.signal(signal.SIGKILL)
-    assert creched.finish() == -signal.SIGKILL
-    creched.output = b""
-    creched.start()
-    creched.pump(lambda: b"ready" in creched.output)
-    wait_exit(orphan)
-
-    assert [e["message"] for e in creched.find("container-warning")] == [
-        "a container that an earlier creched left behind was removed"
-    ]
-    assert creched.stop() == 0
-
-
 def test_a_dead_launcher_is_started_again(creched: Creched) -> None:
     """Launches that it owed fail and are repeated by the policy."""
     creched.add(
@@ -305,9 +284,7 @@ def test_deleted_by_somebody_else(creched: Creched) -> None:
     creched.wait_for("started", "a", 2)
 
     assert creched.find("exited")[0]["signal"] == "SIGKILL"
-    creched.signal(signal.SIGHUP)
-    creched.wait_for("supervisor-stopping")
-    creched.signal(signal.SIGHUP)
+    creched.hurry()
     assert creched.finish() == 0
 
 

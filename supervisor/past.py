@@ -1,0 +1,69 @@
+"""What a creched finds of those before it, and leaves to those after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from supervisor import adopt
+from supervisor.engine import Engine
+from supervisor.events import EventLog
+from supervisor.nursery import Nursery
+from supervisor.record import Resumed
+from supervisor.store.journal import Journal
+from supervisor.store.records import StoredRecords
+from supervisor.workload.model import Settings, Workload
+
+
+class Past:
+    """own: creched's directory in the state root. state: directory that lasts, "" for none.
+
+    From its making on, events are kept and go on with their numbers. Raises OSError.
+    """
+
+    def __init__(self, own: str, state: str, log: EventLog) -> None:
+        self._log = log
+        damage: list[tuple[str, str, str]] = []
+        self.journal = Journal(f"{own}/journal", lambda *told: damage.append(told))
+        log.keep(self.journal)
+        for told in damage:
+            self.damaged(*told)
+        intent = f"{state}/intent" if state else ""
+        self.records = StoredRecords(f"{own}/records", intent, self.damaged, self._unsaved)
+
+    def damaged(self, path: str, kept: str, reason: str) -> None:
+        """A file of ours cannot be used, and was set aside."""
+        self._log.emit("state-damaged", file=path, kept=kept, message=reason)
+
+    def _unsaved(self, name: str, reason: str) -> None:
+        self._log.emit("workload-warning", workload=name, message=reason)
+
+    async def resume(self, engine: Engine) -> dict[str, Resumed]:
+        """How earlier creched left the workloads; what could not be adopted has been removed."""
+        boot = self._log.boot
+        records = self.records.load(boot)
+        told = adopt.Told(self.journal.read(1), boot)
+        containers = engine.left(records, self._log.emit, self._log.now())
+        return await adopt.resume(containers, records, told)
+
+    def take_strays(self, nursery: Nursery, but: Collection[str] = ()) -> list[str]:
+        """Have the nursery look after what was left of workloads that it does not know.
+
+        Only to be stopped: how they are to be looked after is not known. `but`: not these. What is
+        remembered of workloads of which nothing else is left is forgotten. Gives the names.
+        """
+        taken = []
+        for name in [name for name in nursery.left if name not in but]:
+            resumed = nursery.left[name]
+            if resumed.container is None and resumed.exit is None:
+                del nursery.left[name]
+                self.records.forget(name)
+                continue
+            directory = resumed.record.directory or os.devnull
+            nursery.add(Workload(name, directory, Settings(), {}))
+            taken.append(name)
+        return taken
+
+    def close(self) -> None:
+        """Nothing happens any more."""
+        self.journal.close()
