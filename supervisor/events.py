@@ -35,7 +35,8 @@ FIELDS = {
     "new": "state after",
     "status": "public status after",
     "attempt": "number of this start, from 1",
-    "pid": "process id of the container's first process, in the host's pid namespace",
+    "pid": "process id in the host's pid namespace: of the container's first process; of "
+    "`supervisor-started`: of creched; of `control`: of who asked",
     "cause": "one word: why",
     "reason": "the cause in words",
     "code": "exit status, if it exited",
@@ -51,12 +52,15 @@ FIELDS = {
     "at": "when that is, on the same clock as `monotonic`",
     "series": "number of restarts since the last run that was ready for long enough",
     "timeout": "seconds given",
-    "action": "what giving up, or a change of files, leads to",
+    "action": "what giving up, or a change of files, leads to; of `control`: what was asked for",
     "keys": "the keys that have changed",
     "kept": "where it can be looked at",
     "generation": "number of the version of its files that is in use; 0: it is not kept",
     "before": "number of the version that was in use",
     "rejected": "number of the version that has failed",
+    "who": "who asked: the credentials that the kernel noted when the socket was connected",
+    "uid": "user id of who asked",
+    "gid": "group id of who asked",
     "result": "how it ended: "
     "`success`, `exit`, `signal`, `oom`, `unhealthy`, `watchdog`, `start-timeout`, `hook`, "
     "`setup`, `limit`, `fault`, `unknown`, `none`",
@@ -255,6 +259,16 @@ REPORTS: dict[str, Report] = {
     "container-warning": Report(
         "warning", ("workload", "container", "message"), "Something about its container."
     ),
+    "control": Report(
+        "info",
+        ("workload", "action", "who", "pid", "uid", "gid"),
+        "Somebody asked for a change on the admin socket, and was allowed to.",
+    ),
+    "control-fault": Report(
+        "error",
+        ("error", "message", "traceback"),
+        "A mistake in creched itself while it answered on a control socket.",
+    ),
     "workload-fault": Report(
         "error",
         (*_CHANGE, "result", "error", "message", "traceback"),
@@ -307,7 +321,17 @@ class EventLog:
         self._monotonic = monotonic
         self._boot = boot
         self._run = run
+        self._taps: list[Callable[[dict[str, object]], None]] = []
         self.seq = 0
+
+    @property
+    def run(self) -> str:
+        """The field `run`."""
+        return self._run
+
+    def tap(self, note: Callable[[dict[str, object]], None]) -> None:
+        """Show each event to one more function, which must not raise."""
+        self._taps.append(note)
 
     @property
     def boot(self) -> str:
@@ -349,4 +373,6 @@ class EventLog:
         if self._lines is not None:
             self._lines.take(self.seq, event)
         self._write(report.level, event)
+        for note in self._taps:
+            note(event)
         return event

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 import trio
 
@@ -13,6 +14,8 @@ from runtime import VERSION
 from runtime.errors import CrecheError
 from runtime.state import make_root
 from supervisor import reexec
+from supervisor.control.settings import Control
+from supervisor.control.start import ControlServer
 from supervisor.directories.directories import Directories
 from supervisor.directories.generations import Generations
 from supervisor.directories.plan import Action, Plan
@@ -40,11 +43,19 @@ class Service:
     journal: Journal
     _tasks: trio.Nursery
 
-    def __init__(self, workloads: str, root: str, state: str, log: EventLog) -> None:
+    def __init__(
+        self,
+        workloads: str,
+        root: str,
+        state: str,
+        log: EventLog,
+        control: Control | None = None,
+    ) -> None:
         self.workloads = workloads
         self.root = root
         self.state = state
         self.log = log
+        self.control = control or Control()
         self.manager = Manager()
 
     async def run(self, once: bool) -> int:
@@ -56,7 +67,10 @@ class Service:
         if os.geteuid() != 0:
             raise CrecheError("creched must run as root")
         status = 0
-        async with Engine(self.root, self.manager.descriptors) as self.engine:
+        async with (
+            Engine(self.root, self.manager.descriptors) as self.engine,
+            trio.open_nursery() as outer,
+        ):
             make_root(self.state)
             self.past = Past(self.engine.own, "" if once else self.state, self.log)
             self.journal = self.past.journal
@@ -70,6 +84,11 @@ class Service:
             self.nursery.left = await self.past.resume(self.engine)
             found = await self._load(once)
             good = [step for step in found.steps if step.action is Action.ADD]
+            control = ControlServer(
+                self.control, self.engine.own, self.nursery, self.journal, self.log,
+                self.engine.root, self.workloads, self._acts(),
+            )  # fmt: skip
+            await outer.start(control.run)
             async with trio.open_nursery() as self._tasks:
                 # Signals are caught before anything is started, or there might be something left.
                 await self._tasks.start(self._signals)
@@ -95,9 +114,14 @@ class Service:
                 status = EXIT_FAILED
             if not self.engine.leaving:
                 self.log.emit("supervisor-stopped", exit_status=status)
+            await control.close()
             self.past.close()
         self.manager.close()
         return status
+
+    def _acts(self) -> dict[str, Callable[..., Any]]:
+        """What control may ask of creched as a whole."""
+        return {"plan": self.plan, "reload": self.reload, "reexec": self.reexec}
 
     # --- being asked -----------------------------------------------------------------------
 

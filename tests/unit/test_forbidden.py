@@ -176,6 +176,7 @@ RULES = [
         except_in=(
             ("supervisor/logs.py", "stamps what people read with the time of day"),
             ("supervisor/output/clock.py", "stamps what people read with the time of day"),
+            ("supervisor/control/outside.py", "tells the time of day next to the steady clock"),
         ),
     ),
     Rule(

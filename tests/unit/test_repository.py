@@ -25,8 +25,18 @@ MAY_IMPORT = {
 MAY_USE = {
     "hooks": {"trio": {"hooks/concurrent.py"}},
     "runtime": {},
-    "supervisor": dict.fromkeys(("trio", "structlog", "pyroute2", "pyinotify", "outcome")),
-    "tests": dict.fromkeys(("pytest", "hypothesis", "trio", "pytest_trio", "structlog")),
+    "supervisor": {
+        **dict.fromkeys(("trio", "structlog", "pyroute2", "pyinotify", "outcome")),
+        "h11": {"supervisor/control/connection.py"},
+        "prometheus_client": {"supervisor/control/metrics.py"},
+        "rich": {"supervisor/ctl/table.py", "supervisor/ctl/top.py"},
+    },
+    "tests": {
+        **dict.fromkeys(("pytest", "hypothesis", "trio", "pytest_trio", "structlog")),
+        **dict.fromkeys(
+            ("h11", "prometheus_client", "openapi_spec_validator", "jsonschema", "selenium")
+        ),
+    },
 }
 
 # What the runtime may import at start-up: modules that are cheap, or needed by Python anyway. The

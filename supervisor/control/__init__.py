@@ -1,0 +1,1 @@
+"""What creched offers on its sockets: status and commands, events, metrics, a page for browsers."""

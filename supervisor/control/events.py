@@ -1,0 +1,90 @@
+"""Events as server-sent events (HTML standard, section 9.2): replayed, then live.
+
+A reader has a place in the journal and no queue, so there is neither a gap nor a double between
+what was and what happens now, and one that is slow costs nothing. One that was overtaken by the
+journal's end is told so by an event `missed`, and goes on behind the gap.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+
+import trio
+
+from supervisor.store.journal import Cursor, Journal
+
+TYPE = "text/event-stream; charset=utf-8"
+
+
+async def stream(
+    journal: Journal,
+    closing: trio.Event,
+    since: int,
+    follow: bool,
+    workload: str | None = None,
+    public: bool = False,
+) -> AsyncGenerator[bytes, None]:
+    """The events after number `since`, of one workload or of all; then, with `follow`, whatever
+    comes, until `closing`. `public`: without what programs wrote, which may be secret."""
+    # A number that was not given out yet is one of an earlier boot: everything is new to its owner.
+    cursor = Cursor(journal, since + 1 if since <= journal.last else 1)
+    # So that a client sees that it is connected before anything happens.
+    yield b": events\n\n"
+    told = cursor.missed if since == 0 else 0
+    while True:
+        first = cursor.number
+        lines = cursor.read()
+        if since == 0 and first <= 1:
+            told = cursor.missed  # all there is: what went before was not asked for
+        if cursor.missed > told:
+            told = cursor.missed
+            yield _missed(first, cursor.number - len(lines) - 1)
+        if lines:
+            number = cursor.number - len(lines)
+            data = b"".join(
+                _event(number + index, _without_output(line) if public else line)
+                for index, line in enumerate(lines)
+                if workload is None or _is_of(line, workload)
+            )
+            if data:
+                yield data
+        elif not follow or closing.is_set():
+            return
+        else:
+            # Not `cursor.number - 1`: what a full disk has swallowed will not come any more.
+            await _news(journal, journal.last, closing)
+
+
+async def _news(journal: Journal, last: int, closing: trio.Event) -> None:
+    async with trio.open_nursery() as either:
+
+        async def closed() -> None:
+            await closing.wait()
+            either.cancel_scope.cancel()
+
+        either.start_soon(closed)
+        await journal.beyond(last)
+        either.cancel_scope.cancel()
+
+
+def _event(number: int, line: bytes) -> bytes:
+    return b"id: %d\ndata: %s\n\n" % (number, line.rstrip(b"\n"))
+
+
+def _without_output(line: bytes) -> bytes:
+    if b'"output"' not in line:
+        return line
+    return json.dumps({**json.loads(line), "output": None}).encode()
+
+
+def _missed(first: int, last: int) -> bytes:
+    data = json.dumps({"first": first, "last": last})
+    return f"id: {last}\nevent: missed\ndata: {data}\n\n".encode()
+
+
+def _is_of(line: bytes, workload: str) -> bool:
+    # Nearly all lines are told apart without being decoded.
+    if f'"{workload}"'.encode() not in line:
+        return False
+    return bool(json.loads(line).get("workload") == workload)

@@ -1,0 +1,64 @@
+"""Puts control together: listeners, server, and what the handlers ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+
+from supervisor.control.outside import Outside
+from supervisor.control.request import Access
+from supervisor.control.server import Listener, Server, page_listener, unix_listener
+from supervisor.control.settings import SOCKET, Control, group_id
+from supervisor.control.types import Keepers
+from supervisor.events import EventLog
+from supervisor.store.journal import Journal
+
+
+class ControlServer:
+    """The control of one creched. `own`: its private directory, which holds the admin socket."""
+
+    def __init__(
+        self,
+        settings: Control,
+        own: str,
+        nursery: Keepers,
+        journal: Journal,
+        log: EventLog,
+        root: str,
+        directory: str,
+        acts: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._own = own
+        self._outside = Outside(nursery, journal, log, root, directory, acts)
+        self._ended = trio.Event()
+        log.tap(self._outside.note)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until `close`. Raises CrecheError, before it is started, if it cannot listen."""
+        server = Server(self._outside, self._outside.fault)
+        await server.run(self._listeners(), task_status)
+        self._ended.set()
+
+    async def close(self) -> None:
+        """There are no more events: streams end, then everything does, within a second or so."""
+        self._outside.closing.set()
+        await self._ended.wait()
+
+    def _listeners(self) -> list[Listener]:
+        settings = self._settings
+        made: list[Listener] = []
+        try:
+            made.append(unix_listener(f"{self._own}/{SOCKET}", Access.ADMIN))
+            if settings.read_only is not None:
+                group = group_id(settings.group)
+                made.append(unix_listener(settings.read_only, Access.READ, group))
+            if settings.listen is not None:
+                made.append(page_listener(settings.listen))
+        except BaseException:
+            for listener in made:
+                listener.discard()
+            raise
+        return made
