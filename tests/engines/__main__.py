@@ -132,7 +132,7 @@ def main() -> int:
         parser.error(f"no such engine: {' '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
-    if options.last_failed:
+    if options.last_failed and any(RESULTS.glob("*.xml")):
         plans, suffix = _failed_before(), AGAIN
         say(f"once more: {sum(len(words) for _, words in plans)} that failed")
     else:

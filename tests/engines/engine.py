@@ -266,6 +266,10 @@ class Daemon:
 IDLE = "trap 'exit 3' TERM; echo ready; while :; do sleep 1000 & wait; done"
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 1000; done"
 
+# Eats memory when told to: a shim that is not done with a container's start misses what happens.
+HUNGRY = "mkfifo /tmp/f; echo ready; read x </tmp/f; dd if=/dev/zero of=/dev/null bs=100M; "
+FEED = ("/bin/sh", "-c", "echo >/tmp/f")
+
 
 def own_cgroups(pid: int) -> dict[str, Path]:
     """Return the directories of a process's control groups, by controller ("" is version 2)."""

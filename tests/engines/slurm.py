@@ -159,5 +159,8 @@ class Slurm:
         """Return the containers that the runtime knows."""
         if not self.states.exists():
             return []
-        done = call([self.place.program, f"--root={self.states}", "list", "--quiet"])
-        return done.ok().stdout.split()
+        while True:
+            done = call([self.place.program, f"--root={self.states}", "list", "--quiet"])
+            # runc lists what is there, and then misses what has been deleted since.
+            if done.rc == 0 or "no such file" not in done.stderr:
+                return done.ok().stdout.split()

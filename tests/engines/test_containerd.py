@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.containerd import Containerd
-from tests.engines.engine import IDLE, STUBBORN, Place, need, own_cgroups, parent_of
+from tests.engines.engine import FEED, HUNGRY, IDLE, STUBBORN, Place, need, own_cgroups, parent_of
 from tests.support.waiting import wait_exit, wait_text
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -61,7 +61,9 @@ def test_program_that_cannot_run(containerd: Containerd, command: str, words: st
 
 def test_terminal(containerd: Containerd) -> None:
     name = containerd.name()
-    script = "tty; stty size; read line; echo got $line; trap 'stty size; exit 5' WINCH; "
+    script = (
+        "tty; stty size; read line; echo got $line; trap 'stty size' WINCH; trap 'exit 5' INT; "
+    )
     script += "echo sized; while :; do sleep 0.1; done"
     with containerd.terminal(*containerd.run_words(name, "--rm", "-t", sh=script)) as terminal:
         terminal.read_until("/dev/pts/0")
@@ -70,6 +72,7 @@ def test_terminal(containerd: Containerd) -> None:
         terminal.read_until("sized")
         terminal.resize(40, 120)
         terminal.read_until("40 120")
+        terminal.type("\x03")
         assert terminal.wait() == 5
 
 
@@ -185,12 +188,13 @@ def test_events(containerd: Containerd) -> None:
 
 
 def test_oom(containerd: Containerd) -> None:
-    script = "echo ready; dd if=/dev/zero of=/dev/null bs=100M; echo ended $?; exit 5"
+    script = f"{HUNGRY} echo ended $?; exit 5"
     memory = f"--memory-limit={16 << 20}"
     with (
         containerd.events("/tasks/oom") as next_event,
         containerd.container(memory, sh=script) as (name, _, log),
     ):
+        containerd("task", "exec", "--exec-id=e1", name, *FEED).ok()
         wait_text(log, "ended 137")
         next_event(name)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.cri import CREATED, EXITED, NODE, POD, RUNNING, Cri, Pod
-from tests.engines.engine import IDLE, STUBBORN, Place, need, own_cgroups
+from tests.engines.engine import FEED, HUNGRY, IDLE, STUBBORN, Place, need, own_cgroups
 from tests.engines.grpc import CallFailed
 from tests.engines.streams import STDERR
 
@@ -132,12 +132,15 @@ def test_exec_with_streams(pod: Pod) -> None:
 def test_exec_terminal(pod: Pod) -> None:
     """`kubectl exec -it`, with a window that changes its size."""
     container = pod.start(sh=IDLE, ready="ready")
-    script = "tty; trap 'stty size; exit 5' WINCH; echo sized; while :; do sleep 0.1; done"
+    script = (
+        "tty; trap 'stty size' WINCH; trap 'exit 5' INT; echo sized; while :; do sleep 0.1; done"
+    )
     with container.exec_streams("sh", "-c", script, tty=True) as streams:
         streams.read_until(b"/dev/pts/")
         streams.read_until(b"sized")
         streams.resize(40, 120)
         streams.read_until(b"40 120")
+        streams.write(b"\x03")
         assert streams.read_status()[0] == 5
 
 
@@ -180,9 +183,9 @@ def test_stop_of_a_pod_that_runs(cri: Cri) -> None:
 def test_out_of_memory(pod: Pod) -> None:
     limit = 16 << 20
     resources = {"memory_limit_in_bytes": limit, "memory_swap_limit_in_bytes": limit}
-    args = ["dd", "if=/dev/zero", "of=/dev/null", "bs=100M"]
-    status = pod.start(args=args, resources=resources).wait("OOMKilled")
-    assert status["exit_code"] == 137
+    container = pod.start(sh=f"{HUNGRY} exit $?", ready="ready", resources=resources)
+    assert container.exec(*FEED)[0] == 0
+    assert container.wait("OOMKilled")["exit_code"] == 137
 
 
 def test_limits_and_update(cri: Cri, pod: Pod) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.docker import Docker
-from tests.engines.engine import IDLE, IMAGE, STUBBORN, Place, need, own_cgroups
+from tests.engines.engine import FEED, HUNGRY, IDLE, IMAGE, STUBBORN, Place, need, own_cgroups
 from tests.support.waiting import wait_exit
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -61,7 +61,9 @@ def test_program_that_cannot_run(docker: Docker, command: str, status: int, word
 
 
 def test_terminal(docker: Docker) -> None:
-    script = "tty; stty size; read line; echo got $line; trap 'stty size; exit 5' WINCH; "
+    script = (
+        "tty; stty size; read line; echo got $line; trap 'stty size' WINCH; trap 'exit 5' INT; "
+    )
     words = docker.run_words("-it", "--rm", sh=script + "echo sized; while :; do sleep 0.1; done")
     with docker.terminal(*words) as terminal:
         terminal.read_until("/dev/pts/0")
@@ -70,6 +72,7 @@ def test_terminal(docker: Docker) -> None:
         terminal.read_until("sized")
         terminal.resize(40, 120)
         terminal.read_until("40 120")
+        terminal.type("\x03")
         assert terminal.wait() == 5
 
 
@@ -160,10 +163,12 @@ def test_update(docker: Docker) -> None:
 
 
 def test_oom(docker: Docker) -> None:
-    script = "dd if=/dev/zero of=/dev/null bs=100M; echo ended $?; exit 5"
+    script = f"{HUNGRY} echo ended $?; exit 5"
     with docker.container("--memory=16m", "--memory-swap=16m", sh=script) as name:
+        docker.wait_log(name)
+        docker("exec", name, *FEED).ok()
         assert docker.wait(name) == 5
-        assert docker("logs", name).ok().stdout == "ended 137\n"
+        assert docker("logs", name).ok().stdout == "ready\nended 137\n"
         assert docker.inspect(name)["State"]["OOMKilled"] is True
 
 

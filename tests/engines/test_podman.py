@@ -94,7 +94,7 @@ def test_bad_working_directory(podman: Podman) -> None:
 
 def test_terminal(podman: Podman) -> None:
     """run -it: a terminal of the right size, keys, a later size, the exit status."""
-    script = f"tty; {SIZED}; read line; echo got $line; trap 'stty size; exit 5' WINCH; "
+    script = f"tty; {SIZED}; read line; echo got $line; trap 'stty size' WINCH; trap 'exit 5' INT; "
     words = podman.run_words("-it", "--rm", sh=script + "echo sized; while :; do sleep 0.1; done")
     with podman.terminal(*words) as terminal:
         shown = terminal.read_until("30 100")
@@ -104,6 +104,7 @@ def test_terminal(podman: Podman) -> None:
         terminal.read_until("sized")
         terminal.resize(40, 120)
         terminal.read_until("40 120")
+        terminal.type("\x03")
         assert terminal.wait() == 5
 
 

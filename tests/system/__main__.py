@@ -53,9 +53,8 @@ def main() -> int:
     # A time limit that ends this should not leave gigabytes in /tmp.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     began = time.monotonic()
-    if options.last_failed:
+    if options.last_failed and any(RESULTS.glob("*.xml")):
         words, suffix = _failed_before(), AGAIN
-        RESULTS.mkdir(parents=True, exist_ok=True)
     else:
         shutil.rmtree(RESULTS, ignore_errors=True)
         RESULTS.mkdir(parents=True)
