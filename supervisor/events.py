@@ -78,6 +78,7 @@ FIELDS = {
     "exit_status": "status creched exits with",
     "leftovers": "what could not be removed",
     "count": "how many",
+    "alert": "kind of news: a value of `alerts.on`",
 }
 
 
@@ -268,6 +269,12 @@ REPORTS: dict[str, Report] = {
         "error",
         ("error", "message", "traceback"),
         "A mistake in creched itself while it answered on a control socket.",
+    ),
+    "alerted": Report(
+        "info", ("workload", "alert", "message"), "A program of `[[alerts]]` was told."
+    ),
+    "alert-failed": Report(
+        "warning", ("workload", "alert", "message"), "A program of `[[alerts]]` was not told."
     ),
     "workload-fault": Report(
         "error",

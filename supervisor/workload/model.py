@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from supervisor.policy import Policy
+from supervisor.workload.sections.alerts import Alert
 from supervisor.workload.sections.container import Container
 from supervisor.workload.sections.health import Health
 from supervisor.workload.sections.hooks import Hooks
@@ -26,6 +27,7 @@ class Settings:
     health: Health | None = None
     watchdog: Watchdog | None = None
     logs: Logs = field(default_factory=Logs)
+    alerts: tuple[Alert, ...] = ()
     hooks: Hooks = field(default_factory=Hooks)
     update: Update = field(default_factory=Update)
     container: Container | None = None

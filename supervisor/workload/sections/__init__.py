@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from supervisor.workload.lines import Path
 from supervisor.workload.schema import Section, Values
+from supervisor.workload.sections.alerts import ALERTS
 from supervisor.workload.sections.container import CONTAINER
 from supervisor.workload.sections.health import HEALTH
 from supervisor.workload.sections.hooks import HOOKS
@@ -29,6 +30,7 @@ SECTIONS: tuple[Section, ...] = (
     WATCHDOG,
     LOGS,
     UPDATE,
+    ALERTS,
     HOOKS,
     CONTAINER,
 )

@@ -1,0 +1,1 @@
+"""Tells somebody when a workload fails, and when it is well again."""
