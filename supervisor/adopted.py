@@ -13,7 +13,8 @@ from runtime.lifecycle import protocol as steps
 from runtime.lifecycle.request import CreateRequest
 from supervisor import exits
 from supervisor.container import Exit
-from supervisor.driver import DrivenContainer, Log, translate
+from supervisor.containerlog import Log
+from supervisor.driver import DrivenContainer, translate
 from supervisor.launching import LauncherClient
 from supervisor.watch import Watcher
 

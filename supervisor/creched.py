@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         "--state",
         metavar="DIR",
         default=DEFAULT_STATE,
-        help="where is kept what outlives a reboot: versions of workloads (default: %(default)s)",
+        help="where is kept what outlives a reboot: versions of workloads, logs "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--log-format",

@@ -15,16 +15,23 @@ import trio
 
 from hooks.concurrent import run_hooks
 from hooks.errors import HookError
+from runtime.cgroups.within import is_member
 from runtime.channel import pair
 from runtime.errors import CrecheError, InitError, NoSuchContainer
 from runtime.jsonio import dumps
 from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle import protocol as steps
 from runtime.lifecycle.request import CreateRequest
-from supervisor.container import ContainerError, Exit, Report
+from runtime.notify import make_directory
+from supervisor.container import ContainerError, Exit
+from supervisor.containerlog import Log
 from supervisor.exits import close_pidfd, process_exit
 from supervisor.gate import Gate
+from supervisor.inside import Inside
 from supervisor.launching import LauncherClient, Plan
+from supervisor.monitor.notify import NotifySocket
+from supervisor.output.lines import STREAMS
+from supervisor.output.run import RunOutput
 from supervisor.policy import Cause
 from supervisor.systemd.descriptors import Descriptors
 from supervisor.watch import Watcher, read_counters
@@ -34,38 +41,6 @@ if TYPE_CHECKING:
 
 KILL_TIMEOUT = 10.0
 """Seconds until processes that were killed and are still there count as stuck in the kernel."""
-
-
-class Log:
-    """What runtime.lifecycle wants for a log: warnings become events, the rest is not kept."""
-
-    def __init__(self, workload: str, container: str, report: Report) -> None:
-        self._workload = workload
-        self._container = container
-        self._report = report
-
-    def debug(self, text: str) -> None:
-        """Nobody asked."""
-
-    def warning(self, text: str) -> None:
-        """An event."""
-        self._report(
-            "container-warning", workload=self._workload, container=self._container, message=text
-        )
-
-    def hook_failed(self, error: HookError) -> None:
-        """A poststop hook failed, which changes nothing else."""
-        self._report(
-            "hook-failed",
-            workload=self._workload,
-            container=self._container,
-            stage=error.stage,
-            message=str(error),
-        )
-
-    def oom(self, count: int) -> None:
-        """The kernel killed something in it."""
-        self._report("oom", workload=self._workload, container=self._container, count=count)
 
 
 class DrivenContainer:
@@ -102,6 +77,8 @@ class DrivenContainer:
         """Whatever is under way with a container is inside."""
         self.descriptors: Descriptors | None = None
         """Where its first process's is kept, for the next creched."""
+        self.output = RunOutput()
+        self.notify: NotifySocket | None = None
 
     # --- what the supervisor calls ---------------------------------------------------------
 
@@ -110,6 +87,11 @@ class DrivenContainer:
         try:
             plan = None if self._plan is None else self._plan.plan
             self._held = lifecycle.Container.claim(self._request, self._layout, plan)
+            if self._request.notify:
+                make_directory(self._held.directory.path)
+            for number, fd in enumerate(self.output.give(), 1):
+                if fd >= 0:
+                    self._request.stdio[number] = fd
             if self._plan is None:
                 self._plan = Plan(self._held.plan)
             await self._drive(steps.create())
@@ -121,6 +103,8 @@ class DrivenContainer:
     async def start(self) -> None:
         """See supervisor.container.Container."""
         try:
+            if self.notify is not None:
+                self.notify.listen()  # before anybody can have something to say
             await self._drive(steps.start())
         except BaseException as error:
             translate(error)
@@ -132,6 +116,7 @@ class DrivenContainer:
             nursery.start_soon(self._watch_memory)
             end = await self._reap()
             nursery.cancel_scope.cancel()
+        await self.output.ended()
         return end
 
     def signal(self, number: int) -> None:
@@ -172,7 +157,29 @@ class DrivenContainer:
 
     def last_output(self) -> list[str]:
         """See supervisor.container.Container."""
-        return []
+        return self.output.last()
+
+    # --- what monitors need ----------------------------------------------------------------
+
+    def inside(self) -> Inside:
+        """The way in, once it has been created."""
+        held = self._held
+        assert held is not None
+        state = held.state
+        return Inside(
+            self._launcher,
+            state["pid"],
+            held.pidfd,
+            state["config"],
+            held.cgroup(),
+            held.keyring(),
+            held.hook_state("running"),
+            self.gate,
+        )
+
+    def has(self, pid: int) -> bool:
+        """Whether this process, in our pid namespace, is one of the container's."""
+        return self._held is not None and is_member(pid, self._held.cgroup().paths, self._layout)
 
     # --- the driver ------------------------------------------------------------------------
 
@@ -269,6 +276,9 @@ class DrivenContainer:
             held.channel = ours
             if self.descriptors is not None:
                 self.descriptors.keep(pidfd_name(held.state), held.pidfd)
+                for stream, fd in self.output.descriptors().items():
+                    self.descriptors.keep(stream_name(held.state, stream), fd)
+            self.output.given()
         except BaseException:
             ours.close()
             raise
@@ -369,6 +379,12 @@ class DrivenContainer:
 
     def _close(self) -> None:
         held, self._held = self._held, None
+        if held is not None and self.descriptors is not None:
+            for stream in STREAMS:
+                self.descriptors.drop(stream_name(held.state, stream))
+        self.output.close()
+        if self.notify is not None:
+            self.notify.close()
         if held is None:
             return
         if held.pidfd >= 0:
@@ -377,6 +393,11 @@ class DrivenContainer:
             close_pidfd(held.pidfd)
             held.pidfd = -1
         held.close()
+
+
+def stream_name(state: State, stream: str) -> str:
+    """By which the reading end of its standard output or error is kept."""
+    return f"{stream}-{state['id']}-{state['pid']}-{state['start_time']}"
 
 
 def pidfd_name(state: State) -> str:

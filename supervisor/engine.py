@@ -20,15 +20,22 @@ from runtime.cgroups import Cgroup, discover, resolve_paths
 from runtime.errors import CrecheError, NoSuchContainer
 from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle.request import CreateRequest
+from runtime.notify import DIRECTORY, pass_in
 from runtime.plan.compile import compile_plan
 from runtime.state import StateDir, list_ids, make_root, open_init
 from supervisor.adopted import AdoptedContainer
 from supervisor.container import Container, Report
+from supervisor.containerlog import Log
 from supervisor.delegation import HOLDER, settle
-from supervisor.driver import DrivenContainer, Log, pidfd_name
+from supervisor.driver import DrivenContainer, pidfd_name, stream_name
 from supervisor.gate import Gate
 from supervisor.launching import LauncherClient, Plan, raise_descriptor_limit
+from supervisor.monitor.notify import NotifySocket
+from supervisor.monitor.probes import Prober
 from supervisor.monitor.types import Monitor
+from supervisor.monitor.watching import ContainerMonitor, listens, needed
+from supervisor.output.lines import STREAMS
+from supervisor.output.service import Output
 from supervisor.record import Record
 from supervisor.systemd.descriptors import Descriptors
 from supervisor.systemd.notify import Notifier
@@ -48,18 +55,21 @@ class Engine:
     Raises CrecheError, OSError.
     """
 
-    def __init__(self, root: str, descriptors: Descriptors | None = None) -> None:
+    def __init__(
+        self, root: str, descriptors: Descriptors | None = None, state: str = DEFAULT_STATE
+    ) -> None:
         self.root = os.path.abspath(root)
         self.own = f"{self.root}/.creched"
         self.scratch = f"{self.own}/rootfs"
         self._launcher = LauncherClient()
         self._watcher = Watcher()
+        self.output = Output(f"{self.own}/output", f"{os.path.abspath(state)}/logs")
         self._stack = AsyncExitStack()
         self._layout = discover()
         self._delegated: str | None = None
         self._plans: dict[str, tuple[Workload, Plan]] = {}
         self._lock = -1
-        self._stdin = -1
+        self._null = -1
         self.gate = Gate()
         self.descriptors = descriptors or Descriptors(Notifier(""))
         self.leaving = False
@@ -78,8 +88,9 @@ class Engine:
                 f"another creched uses {self.root} (choose another with --root)"
             ) from None
         self._delegated = settle(self._layout)
-        self._stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         await self._stack.enter_async_context(self._watcher)
+        await self._stack.enter_async_context(self.output)
         return self
 
     async def __aexit__(
@@ -90,7 +101,7 @@ class Engine:
     ) -> None:
         await self._launcher.close()
         await self._stack.aclose()
-        os.close(self._stdin)
+        os.close(self._null)
         if not self.leaving:
             rootfs.remove(self.scratch)
             if not self._cgroup().endswith(HOLDER):  # that one is systemd's
@@ -105,6 +116,7 @@ class Engine:
 
     async def hang_up(self) -> None:
         """Have the launcher end; the next order starts another one."""
+        self.output.flush()
         await self._launcher.close()
 
     def left(
@@ -144,6 +156,12 @@ class Engine:
             began = record.started_at - now + trio.current_time()
         adopted = AdoptedContainer(held, self._layout, self._launcher, self._watcher, log, began)
         adopted.gate, adopted.descriptors = self.gate, self.descriptors
+        kept = {s: self.descriptors.take(stream_name(state, s)) for s in STREAMS}
+        found = {stream: fd for stream, fd in kept.items() if fd >= 0}
+        adopted.output = self.output.adopt(state["id"], log.warning, found)
+        if os.path.isdir(f"{held.directory.path}/{DIRECTORY}"):
+            adopted.notify = NotifySocket(f"{held.directory.path}/{DIRECTORY}", adopted.has)
+            adopted.notify.ready = record is not None and record.ready
         return adopted
 
     def _discard(self, name: str, log: Log, reason: str) -> None:
@@ -172,9 +190,16 @@ class Engine:
         if "process" in spec:
             # Not what creched's unit has set to protect creched: every child inherits that.
             spec["process"] = {"oomScoreAdj": 0, **spec["process"]}
-        # What the container writes goes where our messages go; events have standard output alone.
+        state = f"{self.root}/{name}"
+        notify = self._pass_notify_in(workload, spec, state, log)
         request = CreateRequest(
-            self.root, name, workload.directory, spec, log, stdio=[self._stdin, 2, 2]
+            self.root,
+            name,
+            workload.directory,
+            spec,
+            log,
+            stdio=[self._null] * 3,
+            notify=notify,
         )
         planned, plan = self._plans.get(name, (None, None))
         if planned is not workload:
@@ -195,11 +220,35 @@ class Engine:
             workload.settings.hooks.timeout,
         )
         made.gate, made.descriptors = self.gate, self.descriptors
+        made.output = self.output.open(workload, log.warning)
+        if notify:
+            made.notify = NotifySocket(f"{state}/{DIRECTORY}", made.has)
         return made
+
+    def _pass_notify_in(self, workload: Workload, spec: Any, state: str, log: Log) -> bool:
+        """Whether the container gets a notify socket."""
+        if not listens(workload.settings):
+            return False
+        if not pass_in(spec, state):
+            log.warning("it has no mount namespace of its own, and so no notify socket")
+            return False
+        watchdog = workload.settings.watchdog
+        if watchdog is not None:
+            spec["process"]["env"].append(f"WATCHDOG_USEC={round(watchdog.interval * 1e6)}")
+        return True
 
     def monitor(self, workload: Workload, container: Container) -> Monitor | None:
         """See supervisor.container.Engine."""
-        return None
+        if not isinstance(container, DrivenContainer):
+            return None
+        container.output.change(workload.settings.logs)
+        if not needed(workload.settings):
+            return None
+        return ContainerMonitor(
+            workload.settings,
+            container.notify,
+            lambda settings: Prober(settings, container.inside()),
+        )
 
     def forget(self, workload: Workload) -> None:
         """See supervisor.container.Engine."""

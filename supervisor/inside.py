@@ -5,6 +5,7 @@ look at a file. Each ends with its caller's scope, whatever the container does.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from runtime.plan.process import compile_process
 from runtime.seccomp import agent
 from supervisor.container import Exit
 from supervisor.exits import close_pidfd, process_exit
+from supervisor.gate import Gate
 from supervisor.launching import LauncherClient, Plan
 
 SUB_CGROUP = "creche-probe"
@@ -52,9 +54,10 @@ class Ran:
 
 class Inside:
     """The inside of one container. config: its OCI configuration; init: pidfd of its first process,
-    the container's; state: its state document for a seccomp agent."""
+    the container's; state: its state document for a seccomp agent; gate: to be in while anything is
+    under way."""
 
-    __slots__ = ("_cgroup", "_config", "_init", "_keyring", "_launcher", "_pid", "_state")
+    __slots__ = ("_cgroup", "_config", "_init", "_keyring", "_launcher", "_pid", "_state", "gate")
 
     def __init__(
         self,
@@ -65,7 +68,9 @@ class Inside:
         cgroup: Cgroup,
         keyring: str,
         state: dict[str, object],
+        gate: Gate,
     ) -> None:
+        self.gate = gate
         self._launcher = launcher
         self._pid = pid
         self._init = init
@@ -84,6 +89,12 @@ class Inside:
                 "keyring": self._keyring,
             }
         )
+
+    def alive(self) -> bool:
+        """Whether its first process has not ended yet."""
+        poll = select.poll()
+        poll.register(self._init, select.POLLIN)
+        return not poll.poll(0)
 
     async def run(self, plan: Plan, keep: int) -> Ran:
         """Run a program to its end; `keep`: how many bytes of its output.

@@ -14,6 +14,7 @@ from runtime import VERSION
 from runtime.errors import CrecheError
 from runtime.state import make_root
 from supervisor import reexec
+from supervisor.alerts.service import Alerts
 from supervisor.control.settings import Control
 from supervisor.control.start import ControlServer
 from supervisor.directories.directories import Directories
@@ -26,11 +27,14 @@ from supervisor.past import Past
 from supervisor.store.journal import Journal
 from supervisor.systemd.manager import Manager
 from supervisor.workload.errors import Problem, WorkloadError
+from supervisor.workload.model import Workload
 
 EXIT_FAILED = 1
 """A workload failed (with --once), was refused (with --once), or stopped the supervisor."""
 QUIET = 60.0
 """Seconds that whatever is under way with containers is given before `reexec` goes on without."""
+LAST_ALERTS = 5.0
+"""Seconds that alerts which are under way still have at the end."""
 
 
 class Service:
@@ -68,7 +72,7 @@ class Service:
             raise CrecheError("creched must run as root")
         status = 0
         async with (
-            Engine(self.root, self.manager.descriptors) as self.engine,
+            Engine(self.root, self.manager.descriptors, self.state) as self.engine,
             trio.open_nursery() as outer,
         ):
             make_root(self.state)
@@ -76,6 +80,8 @@ class Service:
             self.journal = self.past.journal
             jitter = random.SystemRandom().random
             self.nursery = Nursery(self.engine, self.log, jitter, self.past.records)
+            alerts = Alerts(self._find, self.log.emit)
+            self.log.tap(alerts.note)
             generations = None if once else Generations(self.state, self.past.damaged)
             self.directories = Directories(
                 self.workloads, self.engine.scratch, self.nursery, self.log, generations
@@ -90,6 +96,7 @@ class Service:
             )  # fmt: skip
             await outer.start(control.run)
             async with trio.open_nursery() as self._tasks:
+                self._tasks.start_soon(alerts.run)
                 # Signals are caught before anything is started, or there might be something left.
                 await self._tasks.start(self._signals)
                 self._tasks.start_soon(self.manager.run, self.journal, self.nursery.statuses)
@@ -109,6 +116,8 @@ class Service:
                     self._tasks.start_soon(self.directories.run, self.engine.watcher)
                 self.manager.notifier.ready()
                 await self.nursery.run(once)
+                with trio.move_on_after(LAST_ALERTS):
+                    await alerts.sent()
                 self._tasks.cancel_scope.cancel()
             if self.nursery.forced or (once and (found.refused or self.nursery.failed)):
                 status = EXIT_FAILED
@@ -122,6 +131,10 @@ class Service:
     def _acts(self) -> dict[str, Callable[..., Any]]:
         """What control may ask of creched as a whole."""
         return {"plan": self.plan, "reload": self.reload, "reexec": self.reexec}
+
+    def _find(self, name: str) -> Workload | None:
+        keeper = self.nursery.keepers.get(name)
+        return None if keeper is None else keeper.workload
 
     # --- being asked -----------------------------------------------------------------------
 

@@ -7,12 +7,14 @@ import os
 
 from runtime.errors import CrecheError, KernelError
 
-from .layout import UNIFIED, discover, parse_own
+from .layout import UNIFIED, Hierarchy, discover, parse_own
 from .writes import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from .layout import Layout
 
 
 def sub_cgroups(paths: Mapping[str, str], wanted: Sequence[str]) -> dict[str, str]:
@@ -65,6 +67,25 @@ def _hierarchies(paths: Mapping[str, str], controller: str) -> list[str]:
     if not names:
         raise CrecheError(f"unknown controller {controller} in --cgroup")
     return names
+
+
+def is_member(pid: int, paths: Mapping[str, str], layout: Layout) -> bool:
+    """Whether a process is in the cgroup of these paths, or below; also one that is a zombie.
+
+    cgroup.procs does not list those that are about to end, but /proc/PID/cgroup tells of them, on
+    version 2 alone (proc_cgroup_show in kernel/cgroup/cgroup.c). On version 1 such a process counts
+    as none that can be told.
+    """
+    try:
+        own = parse_own(read_file(f"/proc/{pid}", "cgroup"))
+    except OSError:
+        return False
+    for name in [UNIFIED] if UNIFIED in paths else list(paths):
+        known = layout.hierarchies[name]
+        found = Hierarchy(name, known.mountpoint, known.root, own.get(name, "/"))
+        if f"{found.own_directory()}/".startswith(f"{paths[name]}/"):
+            return True
+    return False
 
 
 def open_cgroup_of_init(paths: Mapping[str, str], pid: int) -> int | None:

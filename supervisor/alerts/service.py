@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
@@ -12,6 +12,7 @@ from hooks.concurrent import run_hook
 from hooks.errors import HookError
 from runtime.jsonio import dumps
 from supervisor.alerts.incidents import RECOVERED, Incident
+from supervisor.container import Report
 from supervisor.policy import Cause, Ending, succeeded
 from supervisor.workload.model import Workload
 from supervisor.workload.sections.alerts import Alert
@@ -22,12 +23,6 @@ MOST_WAITING = 64
 ENVIRONMENT = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Event = Mapping[str, Any]
-
-
-class Report(Protocol):
-    """`EventLog.emit`."""
-
-    def __call__(self, name: str, /, **fields: object) -> object: ...
 
 
 class Alerts:
@@ -42,6 +37,8 @@ class Alerts:
             MOST_WAITING
         )
         self._recheck = trio.Event()
+        self._unsent = 0
+        self._sent = trio.Event()
 
     def note(self, event: Event) -> None:
         """Something has happened. Never waits, never raises."""
@@ -77,14 +74,22 @@ class Alerts:
     async def _serve(self) -> None:
         async for workload, alert, document in self._receive:
             await self._run(workload, alert, document)
+            self._unsent -= 1
+            self._sent.set()
+
+    async def sent(self) -> None:
+        """Until nothing waits for its turn, and nothing runs."""
+        while self._unsent:
+            self._sent = trio.Event()
+            await self._sent.wait()
 
     def _bad(self, workload: Workload, event: Event) -> tuple[str, ...]:
         """What has gone wrong by this event."""
         name, cause = event["event"], event.get("cause")
         if name == "exited" and cause == Cause.OOM.value:
             return ("oom",)
-        if name in ("unhealthy", "watchdog"):
-            return (name,)
+        if name in ("unhealthy", "watchdog-expired"):
+            return (name.partition("-")[0],)
         if name == "gave-up":
             return ("failed", "gave-up")
         if name == "restart-scheduled" and not self._succeeded(workload, str(cause)):
@@ -108,10 +113,11 @@ class Alerts:
             incident.unwell()
 
     def _tell(self, workload: Workload, alert: Alert, kind: str, event: Event) -> None:
-        last = self._exits.get(workload.name, {}).get("last", [])
+        last = self._exits.get(workload.name, {}).get("output", [])
         document = {"alert": kind, "workload": workload.name, "event": dict(event), "last": last}
         try:
             self._send.send_nowait((workload, alert, document))
+            self._unsent += 1
         except trio.WouldBlock:
             self._failed(workload, alert, kind, "too many alerts wait for their turn")
 

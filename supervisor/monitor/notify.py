@@ -33,13 +33,17 @@ _ANCILLARY = socket.CMSG_SPACE(_CREDENTIALS.size)
 
 
 class NotifySocket:
-    """directory: what is mounted into the container. member: whether a process is one of it."""
+    """directory: what is mounted into the container. member: whether a process is one of it.
 
-    __slots__ = ("_directory", "_member", "_socket")
+    ready: whether it has said READY=1 before, for who asks later.
+    """
+
+    __slots__ = ("_directory", "_member", "_socket", "ready")
 
     def __init__(self, directory: str, member: Callable[[int], bool]) -> None:
         self._directory = directory
         self._member = member
+        self.ready = False
         self._socket: socket.socket | None = None
 
     def listen(self) -> None:

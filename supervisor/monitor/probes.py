@@ -38,6 +38,15 @@ class Prober:
 
     async def probe(self) -> None:
         """Once, within the time it has. Raises Failure, Unreachable."""
+        try:
+            async with self._inside.gate.inside():
+                await self._look_in_time()
+        except Failure:
+            if not self._inside.alive():
+                raise Unreachable("it has ended") from None  # which is told by its end
+            raise
+
+    async def _look_in_time(self) -> None:
         limit = self._settings.timeout
         with trio.move_on_after(limit) as scope:
             try:

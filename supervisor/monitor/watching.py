@@ -22,7 +22,9 @@ from supervisor.workload.sections.health import Health as Probing
 class Prober(Protocol):
     """Takes one look at a container: supervisor.monitor.probes.Prober, or a simulated one."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it does."""
 
     async def probe(self) -> None:
         """Raises Failure, Unreachable."""
@@ -71,7 +73,7 @@ class ContainerMonitor:
             tasks.append(lambda: self._delay(container, tell))
         if settings.watchdog is not None:
             tasks.append(lambda: self._guard(tell))
-        if settings.ready.on == "start":
+        if settings.ready.on == "start" or (self._notify is not None and self._notify.ready):
             self._ready.set()
         async with trio.open_nursery() as nursery:
             for task in tasks:
@@ -80,6 +82,8 @@ class ContainerMonitor:
     def _become_ready(self, tell: Tell, why: str) -> None:
         if not self._ready.is_set():
             self._ready.set()
+            if self._notify is not None:
+                self._notify.ready = True
             tell(Signal.READY, why)
 
     async def _delay(self, container: Container, tell: Tell) -> None:

@@ -42,6 +42,10 @@ class LogFile:
             raise
         self._size += written
 
+    def limits(self, limit: int, count: int) -> None:
+        """Others from now on."""
+        self._limit, self._count = limit, count
+
     def close(self) -> None:
         """It is opened again by the next `write`."""
         if self._fd >= 0:

@@ -11,6 +11,10 @@ from supervisor.output.clock import time_of_day
 from supervisor.output.hub import Hub, Pipe, make_fifo
 from supervisor.output.lines import STREAMS
 from supervisor.output.sink import Sink
+from supervisor.workload.sections.logs import Logs
+
+Warn = Callable[[str], None]
+"""Is told what is worth an event."""
 
 
 class RunOutput:
@@ -40,15 +44,21 @@ class RunOutput:
         """What a descriptor store should hold for it, by the name of the stream."""
         return {}
 
+    def change(self, settings: Logs) -> None:
+        """Its settings are others from now on; where it goes stays as it is."""
+
     def close(self) -> None:
-        """The container is gone, or somebody else reads on."""
+        """The container is gone."""
 
 
 class PipedOutput(RunOutput):
-    """Through FIFOs into a sink. base: their path, without the stream's name."""
+    """Through FIFOs into a sink. base: their path, without the stream's name; closed: is told."""
 
-    def __init__(self, hub: Hub, base: str, sink: Sink) -> None:
+    def __init__(
+        self, hub: Hub, base: str, sink: Sink, closed: Callable[[PipedOutput], None]
+    ) -> None:
         super().__init__()
+        self._closed = closed
         self._hub = hub
         self._base = base
         self._sink = sink
@@ -105,30 +115,40 @@ class PipedOutput(RunOutput):
         self.given()
         for pipe in self._pipes:
             pipe.drain()
-            pipe.close()
             try:
                 os.unlink(pipe.path)
             except OSError:
                 pass
-        self._pipes.clear()
-        self._sink.end()
-        self._sink.close()
+        self.leave()
 
     def leave(self) -> None:
         """Close, but let the FIFOs be: the container goes on, and another creched reads on."""
         for pipe in self._pipes:
-            pipe.drain()
             pipe.close()
         self._pipes.clear()
         self._sink.end()
         self._sink.close()
+        self._closed(self)
+
+    def flush(self) -> None:
+        """Write what has been read, also what is no whole line: this process may end."""
+        self._sink.end()
+
+    def change(self, settings: Logs) -> None:
+        """See RunOutput."""
+        self._sink.change(settings)
 
 
 class JournalOutput(RunOutput):
-    """Straight to the journal."""
+    """Straight to the journal. instead: makes what is used if that does not answer."""
 
-    def __init__(self, workload: str, lines: int) -> None:
+    def __init__(
+        self, workload: str, lines: int, warn: Warn, instead: Callable[[], RunOutput]
+    ) -> None:
         super().__init__()
+        self._warn = warn
+        self._make_instead = instead
+        self._instead: RunOutput | None = None
         self._workload = workload
         self._lines = lines
         self._streams: list[int] = []
@@ -136,24 +156,41 @@ class JournalOutput(RunOutput):
         self._last: list[str] = []
 
     def give(self) -> tuple[int, int]:
-        """See RunOutput; raises OSError if the journal does not answer."""
-        for priority in journal.PRIORITIES:
-            self._streams.append(journal.open_stream(self._workload, priority))
+        """See RunOutput."""
+        try:
+            for priority in journal.PRIORITIES:
+                self._streams.append(journal.open_stream(self._workload, priority))
+        except OSError as error:
+            self.given()
+            self._warn(f"the journal does not answer ({error.strerror or error}): logs go to files")
+            self._instead = self._make_instead()
+            return self._instead.give()
         return self._streams[0], self._streams[1]
 
     def given(self) -> None:
         """See RunOutput."""
         close_all(self._streams)
         self._streams.clear()
+        if self._instead is not None:
+            self._instead.given()
 
     def last(self) -> list[str]:
         """See RunOutput."""
-        return self._last
+        return self._last if self._instead is None else self._instead.last()
 
     async def ended(self) -> None:
         """See RunOutput."""
+        if self._instead is not None:
+            await self._instead.ended()
+            return
         self._last = await journal.last_lines(self._workload, self._lines, self._since)
+
+    def descriptors(self) -> dict[str, int]:
+        """See RunOutput."""
+        return {} if self._instead is None else self._instead.descriptors()
 
     def close(self) -> None:
         """See RunOutput."""
         self.given()
+        if self._instead is not None:
+            self._instead.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -14,15 +14,15 @@ from runtime.state import make_root
 from supervisor.output import journal
 from supervisor.output.files import LogFile, last_lines
 from supervisor.output.hub import Hub
-from supervisor.output.run import JournalOutput, PipedOutput, RunOutput
+from supervisor.output.lines import STREAMS
+from supervisor.output.run import JournalOutput, PipedOutput, RunOutput, Warn
 from supervisor.output.sink import Sink
 from supervisor.workload.model import Workload
+from supervisor.workload.sections.logs import Logs
 
 _FOLLOWERS_QUEUE = 1024
 """Records that wait for a slow follower; what is more it does not get."""
 MOST_LINES = 100_000
-
-Warn = Callable[[str], None]
 
 
 class Output:
@@ -37,6 +37,7 @@ class Output:
         self._socket = socket
         self._hub = Hub()
         self._followers: dict[str, list[trio.MemorySendChannel[str]]] = {}
+        self._live: set[PipedOutput] = set()
 
     async def __aenter__(self) -> Self:
         await self._hub.__aenter__()
@@ -48,6 +49,8 @@ class Output:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
+        for output in list(self._live):
+            output.leave()
         result = await self._hub.__aexit__(kind, error, trace)
         try:
             os.rmdir(self._own)
@@ -58,22 +61,21 @@ class Output:
     def open(self, workload: Workload, warn: Warn) -> RunOutput:
         """For a run that begins; nothing is done yet. warn: what is worth an event."""
         to = self._where(workload)
+        name, logs = workload.name, workload.settings.logs
         if to == "journal":
-            return JournalOutput(workload.name, workload.settings.logs.lines)
+            return JournalOutput(name, logs.lines, warn, lambda: self._piped(name, logs, warn))
         if to == "file":
-            return self._piped(workload, warn)
+            return self._piped(name, logs, warn)
         return RunOutput(2, 2) if to == "stderr" else RunOutput()
 
-    def adopt(
-        self, workload: Workload, warn: Warn, descriptors: Mapping[str, int] | None = None
-    ) -> RunOutput:
-        """For a run that goes on, whose container an earlier creched has made.
+    def adopt(self, name: str, warn: Warn, descriptors: Mapping[str, int]) -> RunOutput:
+        """For a run of workload `name` that goes on, whose container an earlier creched has made.
 
-        descriptors: as RunOutput.descriptors. Where its output went then decides, not the settings.
+        descriptors: as RunOutput.descriptors. The settings are not known yet: see `change`.
         """
-        if not os.path.exists(f"{self._base(workload)}.stdout"):
-            return self.open(workload, warn)
-        output = self._piped(workload, warn)
+        if not descriptors and not os.path.exists(f"{self._base(name)}.{STREAMS[0]}"):
+            return RunOutput()
+        output = self._piped(name, Logs(), warn)
         try:
             output.attach(descriptors)
         except CrecheError as error:
@@ -98,9 +100,9 @@ class Output:
         if to != "file":
             raise CrecheError(f'logs of {workload.name} are not kept (logs.to = "{to}")')
         try:
-            found = last_lines(self._directory(workload), lines)
+            found = last_lines(self._directory(workload.name), lines)
         except OSError as error:
-            where = self._directory(workload)
+            where = self._directory(workload.name)
             raise CrecheError(f"read {where}: {strerror(error.errno or 0)}") from None
         if not follow:
             for line in found:
@@ -125,18 +127,24 @@ class Output:
             return "journal" if journal.there(self._socket) else "file"
         return to
 
-    def _base(self, workload: Workload) -> str:
-        return f"{self._own}/{workload.name}"
+    def flush(self) -> None:
+        """Write what has been read: this process may end, or be executed anew."""
+        for output in self._live:
+            output.flush()
 
-    def _directory(self, workload: Workload) -> str:
-        return f"{self._logs}/{workload.name}"
+    def _base(self, name: str) -> str:
+        return f"{self._own}/{name}"
 
-    def _piped(self, workload: Workload, warn: Warn) -> PipedOutput:
+    def _directory(self, name: str) -> str:
+        return f"{self._logs}/{name}"
+
+    def _piped(self, name: str, settings: Logs, warn: Warn) -> PipedOutput:
         make_root(self._own)
-        settings = workload.settings.logs
-        file = LogFile(self._directory(workload), settings.size, settings.files)
-        sink = Sink(settings, file, lambda line: self._show(workload.name, line), warn)
-        return PipedOutput(self._hub, self._base(workload), sink)
+        file = LogFile(self._directory(name), settings.size, settings.files)
+        sink = Sink(settings, file, lambda line: self._show(name, line), warn)
+        output = PipedOutput(self._hub, self._base(name), sink, self._live.discard)
+        self._live.add(output)
+        return output
 
     def _show(self, name: str, line: str) -> None:
         for follower in self._followers.get(name, ()):

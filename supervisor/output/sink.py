@@ -61,6 +61,15 @@ class Sink:
             return
         self._write(STREAMS[stream], self._splitters[stream].feed(chunk))
 
+    def change(self, settings: Logs) -> None:
+        """Its settings are others from now on."""
+        if settings == self.settings:
+            return
+        self.settings = settings
+        self._bucket = Bucket(settings.rate, time.monotonic())
+        if self._file is not None:
+            self._file.limits(settings.size, settings.files)
+
     def wait(self) -> float:
         """With `on-full = "block"`: seconds in which nothing more is to be read."""
         if self.settings.on_full != "block":

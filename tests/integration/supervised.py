@@ -40,7 +40,12 @@ class Creched:
         self._index: defaultdict[tuple[str, str | None], list[Event]] = defaultdict(list)
 
     def add(self, name: str, text: str, **files: str) -> Path:
-        """A workload directory, whatever the umask; `files`: scripts by name."""
+        """A workload directory, whatever the umask; `files`: scripts by name.
+
+        What it writes goes to `output`, unless its text has [logs].
+        """
+        if "[logs]" not in text:
+            text += '\n[logs]\nto = "stderr"\n'
         path = self.workloads / name
         path.mkdir()
         path.chmod(0o755)

@@ -118,7 +118,7 @@ def test_a_bundle_with_a_config_of_its_own(creched: Creched) -> None:
 
     assert creched.finish() == 1
     assert creched.find("exited")[0]["code"] == 4
-    assert b"from the bundle" in creched.output
+    assert creched.find("exited")[0]["output"] == ["from the bundle"]
 
 
 def test_a_bad_workload_does_not_keep_the_others_from_running(creched: Creched) -> None:
