@@ -132,7 +132,8 @@ class Engine(Protocol):
         """A container for the next run of `workload`; nothing is done yet."""
 
     def monitor(self, workload: Workload, container: Container) -> Monitor | None:
-        """What watches that run; None if nothing needs to. Called before the container is made."""
+        """What watches that run; None if nothing needs to. Called once its program runs, and again
+        when its settings have changed."""
 
     def forget(self, workload: Workload) -> None:
         """The workload has been removed and has no container: so may go what was kept for it."""

@@ -49,13 +49,30 @@ class Timer:
             post(self.event, self.cause, self.reason, self)
 
 
-async def attempt(
-    run: Run, operation: Callable[[], Awaitable[None]], good: Event, bad: Event, post: Post
+async def create(run: Run, post: Post) -> None:
+    """Make the container; first remove what is left of the last one."""
+    await _attempt(run, _create(run), Event.CREATED, Event.CREATE_FAILED, post)
+
+
+async def start(run: Run, good: Event, post: Post) -> None:
+    """Start its program; `good` is the event if that goes well."""
+    await _attempt(run, run.container.start(), good, Event.START_FAILED, post)
+
+
+async def _create(run: Run) -> None:
+    if run.left is not None:
+        await run.left.delete()
+        run.left = None
+    await run.container.create()
+
+
+async def _attempt(
+    run: Run, operation: Awaitable[None], good: Event, bad: Event, post: Post
 ) -> None:
     """Create or start; a STOP cancels it."""
     with run.effect:
         try:
-            await operation()
+            await operation
         except ContainerError as error:
             run.fails(error.cause, str(error))
             post(bad, error.cause.value, str(error), run)
@@ -69,8 +86,8 @@ async def wait(run: Run, post: Post) -> None:
     """For the end of its first process."""
     end = await run.container.wait()
     run.monitoring.cancel()
-    seen = run.ended(end, trio.current_time())
-    post(Event.EXITED, seen.cause.value, seen.describe(), run)
+    ending = run.ended(end, trio.current_time())
+    post(Event.EXITED, ending.cause.value, ending.describe(), run)
 
 
 async def clean(run: Run, post: Post) -> None:
@@ -78,11 +95,17 @@ async def clean(run: Run, post: Post) -> None:
     try:
         await run.container.delete()
     except ContainerError as error:
+        run.left_behind = True
         post(Event.CLEAN_FAILED, error.cause.value, str(error), run)
         return
     # Deleting kills what still lives: that end is reported before it is.
     await run.exit_seen.wait()
     post(Event.CLEANED, token=run)
+
+
+async def remove(run: Run) -> None:
+    """Delete the container, whatever state it is in. Raises ContainerError."""
+    await run.container.delete()
 
 
 async def kill(run: Run, warn: Callable[[str], None]) -> None:

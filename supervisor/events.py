@@ -46,6 +46,7 @@ FIELDS = {
     "uptime": "seconds from its start to its end",
     "output": "the last lines its program wrote, oldest first",
     "ready": "whether it can do its work",
+    "command": "a program and its arguments",
     "waiting_for": "what has to be before it starts, as `NAME:TARGET`",
     "restarts": "how often the workload has been restarted by its policy",
     "after": "seconds until the next start",
@@ -244,6 +245,17 @@ REPORTS: dict[str, Report] = {
         ("workload", "container", "cause", "reason", "signal"),
         "Its first process was sent a signal by hand.",
     ),
+    "reboot-requested": Report(
+        "error",
+        ("workload", "reason", "command"),
+        "It has failed in a way that only a reboot may help against. The command is the one of "
+        "creched.toml; without one nothing follows.",
+    ),
+    "command-started": Report(
+        "warning", ("workload", "command"), "A command runs because restarts have not helped."
+    ),
+    "command-ended": Report("info", ("workload", "command"), "It has ended well."),
+    "command-failed": Report("error", ("workload", "command", "message"), "It has not."),
     "workload-removed": Report("info", ("workload",), "It is not looked after any more."),
     "hurried": Report("warning", _CHANGE, "Hooks that were still running are killed."),
     "stopped": Report("info", (*_CHANGE, "result", "restarts"), "It has ended, as was asked."),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from supervisor import machine, policy, reporting, resume
+from supervisor import escalation, policy, reporting, resume
 from supervisor.container import Engine
 from supervisor.events import EventLog
-from supervisor.keeper import Keeper, Surroundings
+from supervisor.groups import Group
+from supervisor.keeper import Keeper
 from supervisor.machine import Event, State
 from supervisor.order.needs import Target
 from supervisor.order.reached import has_reached
+from supervisor.ordering import Ordering
 from supervisor.policy import OnLimit
 from supervisor.record import Intent, MemoryRecords, Records, Resumed
 from supervisor.status import WorkloadStatus
 from supervisor.workload.model import Workload
+from supervisor.world import World
 
 
 class Refused(Exception):
@@ -32,27 +35,30 @@ class Nursery:
         log: EventLog,
         jitter: Callable[[], float],
         records: Records | None = None,
+        groups: Mapping[str, Group] | None = None,
+        reboot_command: Sequence[str] = (),
     ) -> None:
         self.keepers: dict[str, Keeper] = {}
         self.left: dict[str, Resumed] = {}
         """How an earlier creched has left workloads, by name, until they are added."""
-        self.forced = False
-        """Whether a workload's `on-limit` stopped the supervisor."""
+        self.exit_status: int | None = None
+        """What creched is to exit with, if a workload's `on-limit` stopped it."""
+        self._engine = engine
         self._log = log
         self._records = records or MemoryRecords()
-        self._world = Surroundings(
-            engine, log, self._records, jitter,
-            waiting_for=self._waiting_for, woken=self._woken, moved=self._moved,
-            gave_up=self._gave_up,
+        self._reboot_command = tuple(reboot_command)
+        self._order = Ordering(self.keepers, groups or {})
+        self._world = World(
+            engine, log, self._records, jitter, self._order.waiting_for,
+            self._woken, self._moved, self._order.review, self._gave_up,
         )  # fmt: skip
-        self._engine = engine
         self._tasks: trio.Nursery | None = None
         self._scopes: dict[str, trio.CancelScope] = {}
-        self._busy: set[str] = set()
+        self._busy: set[object] = set()
         self._settled = trio.Event()
         self._once = False
         self._stopping = False
-        self._watchers: dict[str, list[trio.Event]] = {}
+        self._watchers: dict[str, list[tuple[Target | None, trio.Event]]] = {}
 
     async def run(self, once: bool) -> None:
         """Until asked to stop and everything has ended; with `once`, until everything rests."""
@@ -66,15 +72,18 @@ class Nursery:
         self._tasks = None
 
     def stop_all(self, cause: str, reason: str) -> None:
-        """Ask every workload to end, all at the same time; asked again, kill what still runs."""
+        """Ask every workload to end, each after those that need it; asked again, kill them all."""
         again = self._stopping
         self._log.emit(
             "supervisor-hurried" if again else "supervisor-stopping", cause=cause, reason=reason
         )
-        self._stopping = True
-        for keeper in self.keepers.values():
-            event = Event.HURRY if again else Event.STOP
-            keeper.post(event, "request", reason, again=False)
+        self._stopping = self._order.closing = True
+        if again:
+            self._order.hurry()
+            for keeper in self.keepers.values():
+                keeper.post(Event.HURRY, "request", reason, again=False)
+        else:
+            self._order.leave(dict.fromkeys(self.keepers, (False, "request", reason)))
         self._check_settled()
 
     @property
@@ -84,8 +93,9 @@ class Nursery:
 
     @property
     def failed(self) -> list[str]:
-        """Names of the workloads that have failed for good."""
-        return [name for name, keeper in self.keepers.items() if keeper.state is State.FAILED]
+        """Names of the workloads that have failed for good, or wait for one that has."""
+        bad = (State.FAILED, State.WAITING)
+        return [name for name, keeper in self.keepers.items() if keeper.state in bad]
 
     # --- workloads come and go -------------------------------------------------------------
 
@@ -100,40 +110,48 @@ class Nursery:
         resume_from = resume_from or left
         keeper = self.keepers[workload.name] = Keeper(workload, self._world)
         resume.begin(keeper, resume_from)
+        self._order.placed(workload)
         if self._stopping:  # asked before there was anybody to ask
             keeper.post(Event.STOP, "request", "creched is stopping", again=False)
         if self._tasks is not None:
             self._begin(keeper)
 
     def change(self, workload: Workload, restart: bool) -> None:
-        """Other settings for a workload: at once, or with a restart if it is meant to run."""
+        """Other settings for a workload: at once, or with a restart if it is meant to run.
+
+        Raises OrderError as `add` does; then nothing has changed.
+        """
         keeper = self.keepers[workload.name]
-        if not restart:
+        self._order.check(workload)
+        before = keeper.workload
+        if not restart or (keeper.state is State.STOPPED and not keeper.again):
             keeper.change(workload)
-            return
-        keeper.change_at_next_start(workload)
-        if keeper.state is not State.STOPPED and keeper.intent is not Intent.DOWN:
+        else:
+            keeper.change_at_next_start(workload)
+            keeper.post(Event.RESET, "change", "its directory has changed")
             keeper.post(Event.STOP, "change", "its directory has changed", again=True)
+        self._order.placed(workload, before)
 
     async def remove(self, name: str) -> None:
-        """Stop a workload and forget it; returns when nothing of it is left."""
+        """Stop a workload, after those that cannot be without it, and forget it."""
         keeper = self.keepers[name]
-        keeper.post(Event.STOP, "removed", "its directory has gone", again=False)
-        while not (keeper.resting and keeper.state in machine.RESTING):
+        self._order.stop(name, "removed", "its directory has gone")
+        while not (keeper.quiet and keeper.state is not State.WAITING):
             await self.next_move(name)
         self._scopes.pop(name).cancel()
         del self.keepers[name]
+        self._order.removed(keeper.workload)
         self._busy.discard(name)
         self._records.forget(name)
         self._engine.forget(keeper.workload)
         self._log.emit("workload-removed", workload=name)
-        for event in self._watchers.pop(name, ()):
+        for _, event in self._watchers.pop(name, ()):
             event.set()
         self._check_settled()
 
     def _begin(self, keeper: Keeper) -> None:
         assert self._tasks is not None
-        scope = self._scopes[keeper.workload.name] = trio.CancelScope()
+        scope = self._scopes[keeper.name] = trio.CancelScope()
 
         async def task() -> None:
             with scope:
@@ -145,20 +163,25 @@ class Nursery:
 
     def start(self, name: str, who: str) -> None:
         """Begin, also now what waits for a delay. Raises Refused while creched stops."""
-        self._want(name, Intent.UP).post(Event.START, "request", f"started by {who}")
+        keeper = self._want(name, Intent.UP)
+        self._order.stay(name)
+        keeper.post(Event.START, "request", f"started by {who}")
 
     def stop(self, name: str, who: str) -> None:
-        """End gracefully, and stay so."""
-        self._want(name, Intent.DOWN).post(Event.STOP, "request", f"stopped by {who}", again=False)
+        """End gracefully, after those that cannot be without it, and stay so."""
+        self._want(name, Intent.DOWN)
+        self._order.stop(name, "request", f"stopped by {who}")
 
     def restart(self, name: str, who: str) -> None:
         """End gracefully, and start again once nothing is left. Raises Refused as `start` does."""
-        self._want(name, Intent.UP).post(Event.STOP, "request", f"restarted by {who}", again=True)
+        keeper = self._want(name, Intent.UP)
+        self._order.stay(name)
+        keeper.post(Event.STOP, "request", f"restarted by {who}", again=True)
 
     def kill(self, name: str, signal: int, who: str) -> None:
         """Send its first process a signal. Raises Refused if there is none."""
         keeper = self.keepers[name]
-        run = keeper.run_
+        run = keeper.current
         if run is None or run.container.pid is None or run.exit_seen.is_set():
             raise Refused(f"{name} does not run")
         self._log.emit(
@@ -185,8 +208,9 @@ class Nursery:
         Raises ValueError if there is no such target.
         """
         goal = Target(target)
-        while not has_reached(self.keepers[name], goal):
-            await self.next_move(name)
+        if not has_reached(self.keepers[name], goal):
+            await self.next_move(name, goal)
+            self.keepers[name]  # it may have been removed
 
     def _want(self, name: str, intent: Intent) -> Keeper:
         keeper = self.keepers[name]
@@ -198,17 +222,18 @@ class Nursery:
 
     # --- what keepers tell -----------------------------------------------------------------
 
-    def _waiting_for(self, name: str) -> tuple[str, ...]:
-        return ()
-
     def _woken(self, keeper: Keeper) -> None:
-        self._busy.add(keeper.workload.name)
+        self._busy.add(keeper.name)
 
     def _moved(self, keeper: Keeper) -> None:
-        name = keeper.workload.name
-        for event in self._watchers.pop(name, ()):
-            event.set()
-        if keeper.resting:
+        name = keeper.name
+        for goal, event in self._watchers.pop(name, ()):
+            if goal is None or has_reached(keeper, goal):
+                event.set()
+            else:
+                self._watchers.setdefault(name, []).append((goal, event))
+        self._order.moved(keeper)
+        if keeper.quiet:
             self._busy.discard(name)
             self._check_settled()
 
@@ -216,13 +241,43 @@ class Nursery:
         if self._tasks is not None and (self._once or self._stopping) and not self._busy:
             self._settled.set()
 
-    async def next_move(self, name: str) -> None:
-        """Until the status of a workload may be another one, or it is removed."""
+    async def next_move(self, name: str, goal: Target | None = None) -> None:
+        """Until the status of a workload may be another one, or it is removed.
+
+        With a `goal`: until it has come so far.
+        """
         event = trio.Event()
-        self._watchers.setdefault(name, []).append(event)
+        self._watchers.setdefault(name, []).append((goal, event))
         await event.wait()
 
-    def _gave_up(self, keeper: Keeper, decision: policy.GiveUp) -> None:
-        if decision.action is OnLimit.STOP_SUPERVISOR and not self._stopping:
-            self.forced = True
-            self.stop_all("limit", f"{keeper.workload.name}: {decision.reason}")
+    # --- when restarts have not helped -----------------------------------------------------
+
+    def _gave_up(self, keeper: Keeper, decision: policy.GiveUp, event: dict[str, object]) -> None:
+        settings = keeper.workload.settings.restart
+        match decision.action:
+            case OnLimit.STOP_GROUP:
+                self._order.stop_group(keeper, decision.reason)
+            case OnLimit.RUN:
+                self._run(keeper.name, settings.command, event)
+            case OnLimit.REBOOT:
+                self._log.emit(
+                    "reboot-requested", workload=keeper.name, reason=decision.reason,
+                    command=list(self._reboot_command),
+                )  # fmt: skip
+                self._run(keeper.name, self._reboot_command, event)
+            case OnLimit.STOP_SUPERVISOR if not self._stopping:
+                self.exit_status = settings.exit_status
+                self.stop_all("limit", f"{keeper.name}: {decision.reason}")
+
+    def _run(self, name: str, command: tuple[str, ...], event: dict[str, object]) -> None:
+        if not command or self._tasks is None:
+            return
+        token = object()
+        self._busy.add(token)
+
+        async def run() -> None:
+            await escalation.run(command, name, event, self._log)
+            self._busy.discard(token)
+            self._check_settled()
+
+        self._tasks.start_soon(run)

@@ -43,6 +43,7 @@ class Record:
     health: str | None = None
     ending: Ending | None = None
     next_attempt_at: float | None = None
+    again: bool = False
     why: str = ""
     generation: int = 0
     directory: str = ""

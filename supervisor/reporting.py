@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING
 import trio
 
 from supervisor import machine, policy
-from supervisor.container import Exit
 from supervisor.machine import State
 from supervisor.record import Record
+from supervisor.run import UNDECIDED
 from supervisor.status import WorkloadStatus
 
 if TYPE_CHECKING:
     from supervisor.keeper import Keeper
 
 
-def values(
-    keeper: Keeper, decision: policy.Decision | None, old: State, cause: str, reason: str
-) -> dict[str, object]:
+def values(keeper: Keeper, old: State, cause: str, reason: str) -> dict[str, object]:
     """All fields an event about a step may have."""
-    run, settings = keeper.run_, keeper.workload.settings
+    run, decision = keeper.current, keeper.decision
     container = None if run is None else run.container
-    end = Exit() if run is None else run.exit
-    ending = policy.Ending(policy.Cause.UNKNOWN) if run is None else run.ending
-    restart = decision if isinstance(decision, policy.Restart) else None
+    ending = keeper.exit or UNDECIDED
+    delay = decision if isinstance(decision, (policy.Restart, policy.CoolDown)) else None
     return {
-        "workload": keeper.workload.name,
+        "workload": keeper.name,
         "container": None if container is None else container.id,
         "old": old.value,
         "new": keeper.state.value,
@@ -36,22 +33,35 @@ def values(
         "attempt": keeper.attempt,
         "pid": None if container is None else container.pid,
         "ready": ready(keeper),
-        "code": end.code,
-        "signal": None if end.signal is None else policy.signal_name(end.signal),
-        "core": end.core,
-        "oom_kills": end.oom_kills,
+        "code": ending.code,
+        "signal": None if ending.signal is None else policy.signal_name(ending.signal),
+        "core": ending.core,
+        "oom_kills": ending.oom_kills,
         "uptime": round(ending.uptime, 6),
         "output": [] if container is None else container.last_output(),
         "restarts": keeper.history.restarts,
-        "after": None if restart is None else round(restart.after, 6),
+        "after": None if delay is None else round(delay.after, 6),
         "at": None if keeper.next_attempt_at is None else round(keeper.next_attempt_at, 6),
         "series": keeper.history.series,
         "action": decision.action.value if isinstance(decision, policy.GiveUp) else None,
         "result": keeper.result.value,
-        "timeout": settings.stop.timeout,
-        "waiting_for": list(keeper.waiting_for),
+        "timeout": _timeout(keeper),
+        "waiting_for": list(waiting_for(keeper)),
         "leftovers": reason or None,
     }
+
+
+def _timeout(keeper: Keeper) -> float:
+    settings = keeper.workload.settings
+    failing = keeper.current is not None and keeper.current.ending.cause
+    return (
+        settings.ready.timeout if failing == policy.Cause.START_TIMEOUT else settings.stop.timeout
+    )
+
+
+def waiting_for(keeper: Keeper) -> tuple[str, ...]:
+    """What has to be before it starts, if it waits for something."""
+    return keeper.world.waiting_for(keeper) if keeper.state is State.WAITING else ()
 
 
 def ready(keeper: Keeper) -> bool:
@@ -61,18 +71,18 @@ def ready(keeper: Keeper) -> bool:
 
 def health(keeper: Keeper) -> str | None:
     """Of the program that runs; `starting` before the first word about it."""
-    run = keeper.run_
+    run = keeper.current
     return None if run is None or keeper.state not in machine.ALIVE else run.health
 
 
 def status(keeper: Keeper) -> WorkloadStatus:
     """Everything that can be asked."""
-    run, settings = keeper.run_, keeper.workload.settings
+    run, settings = keeper.current, keeper.workload.settings
     held = None if run is None or run.exit_seen.is_set() else run
     now = keeper.now()
     window = settings.restart.window
     return WorkloadStatus(
-        name=keeper.workload.name,
+        name=keeper.name,
         state=keeper.state.value,
         status=machine.STATUS[keeper.state].value,
         result=keeper.result.value,
@@ -92,7 +102,7 @@ def status(keeper: Keeper) -> WorkloadStatus:
         start=settings.workload.start,
         group=settings.workload.group,
         after=tuple(str(need) for need in (*settings.workload.after, *settings.workload.requires)),
-        waiting_for=keeper.waiting_for if keeper.state is State.WAITING else (),
+        waiting_for=waiting_for(keeper),
         since=keeper.since,
         started_at=None if held is None else _since_boot(keeper, held.container.started_at),
         exit=keeper.exit,
@@ -104,11 +114,11 @@ def status(keeper: Keeper) -> WorkloadStatus:
 
 def record(keeper: Keeper) -> Record:
     """What the next creched has to know."""
-    run = keeper.run_
+    run = keeper.current
     held = None if run is None or keeper.state in machine.RESTING else run
     container = None if held is None else held.container
     return Record(
-        name=keeper.workload.name,
+        name=keeper.name,
         intent=keeper.intent,
         state=keeper.state,
         result=keeper.result,
@@ -117,12 +127,13 @@ def record(keeper: Keeper) -> Record:
         container=None if container is None else container.id,
         pid=None if container is None else container.pid,
         start_time=None if container is None else container.start_time,
-        boot=keeper.boot,
+        boot=keeper.world.log.boot,
         started_at=None if container is None else _since_boot(keeper, container.started_at),
         ready_at=None if held is None else _since_boot(keeper, held.ready_at),
         ready=ready(keeper),
         health=health(keeper),
         ending=keeper.exit if held is None else held.ending,
+        again=keeper.again is not None,
         next_attempt_at=keeper.next_attempt_at,
         why=keeper.why,
         generation=keeper.workload.generation,

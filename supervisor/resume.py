@@ -1,69 +1,52 @@
-"""How a keeper begins: as the workload says, or where an earlier creched left it."""
+"""How a keeper begins: as its workload says, or where an earlier creched has left it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
 
-from supervisor.container import GoneContainer
+from supervisor.container import Container, Exit
 from supervisor.machine import Event, State
 from supervisor.policy import Cause
 from supervisor.record import Intent, Record, Resumed
-from supervisor.run import Run
+from supervisor.run import UNDECIDED, Run, describe
 
 if TYPE_CHECKING:
-    from supervisor.container import Container
     from supervisor.keeper import Keeper
 
 STOPPING = frozenset({State.ABORTING, State.STOPPING, State.KILLING, State.STOP_CLEANING})
-"""It had been asked to end."""
-ENDED = frozenset({State.CLEANING, State.DECIDING})
-"""Its run has ended and been reported, and the policy has not been asked, or not been obeyed."""
-_RESTING = {
-    State.DONE: Event.RESUME_DONE,
-    State.FAILED: Event.RESUME_FAILED,
-    State.BACKOFF: Event.RESUME_BACKOFF,
-    State.COOLDOWN: Event.RESUME_COOLDOWN,
-}
-_FAILING = {
-    Cause.UNHEALTHY: Event.UNHEALTHY,
-    Cause.WATCHDOG: Event.WATCHDOG,
-    Cause.START_TIMEOUT: Event.START_TIMEOUT,
-}
+EXITED = frozenset({State.EXITED_EARLY, State.CLEANING, State.DECIDING, State.STOP_CLEANING})
+"""Its end has been reported."""
+NOT_MADE = frozenset({State.IDLE, State.WAITING, State.CREATING, State.STARTING})
+_WHY = "creched was started again"
 
 
 def begin(keeper: Keeper, resumed: Resumed | None) -> None:
-    """Post the first events."""
+    """Post the first event."""
     if resumed is None:
-        _afresh(keeper)
+        _fresh(keeper)
         return
     record = resumed.record
     keeper.intent = record.intent
-    keeper.attempt = record.attempt
-    keeper.history = record.history
-    keeper.result = record.result
-    keeper.exit = record.ending
-    container = resumed.container
-    if container is None and resumed.exit is not None:
-        container = GoneContainer(record.container or record.name, record.pid, resumed.exit)
-    if container is not None:
-        _adopt(keeper, record, container)
-    elif record.state in ENDED and record.ending is not None:
-        keeper.run_ = run = Run(GoneContainer(record.container or record.name, record.pid))
-        run.ending = record.ending
-        keeper.post(Event.RESUME_ENDED, "resumed", record.why)
-    elif record.state in _RESTING:
-        keeper.next_attempt_at = record.next_attempt_at
-        keeper.post(_RESTING[record.state], "resumed", record.why)
-    else:
-        _afresh(keeper)
+    if record.boot != keeper.world.log.boot and resumed.container is None:
+        # Another boot: of what was there only the intent is left, and of that only a stop.
+        if record.intent is Intent.UP:
+            keeper.intent = Intent.NONE
+        _fresh(keeper)
         return
-    if keeper.intent is Intent.DOWN:
-        keeper.post(Event.STOP, "intent", "stopped by hand")
+    keeper.attempt, keeper.history, keeper.result = record.attempt, record.history, record.result
+    keeper.exit = record.ending
+    if resumed.container is not None:
+        _adopt(keeper, record, resumed.container)
+    elif resumed.exit is not None:
+        _exited(keeper, record, resumed.exit)
+    else:
+        _without(keeper, record)
 
 
-def _afresh(keeper: Keeper) -> None:
+def _fresh(keeper: Keeper) -> None:
     if keeper.intent is Intent.DOWN:
         keeper.post(Event.STOP, "intent", "stopped by hand")
     elif keeper.workload.settings.workload.start == "manual" and keeper.intent is not Intent.UP:
@@ -73,22 +56,67 @@ def _afresh(keeper: Keeper) -> None:
 
 
 def _adopt(keeper: Keeper, record: Record, container: Container) -> None:
-    """It has a container, which may have ended meanwhile: its end is then reported next."""
-    keeper.run_ = run = Run(container)
-    if record.ready_at is not None:
-        run.ready_at = record.ready_at - keeper.now() + trio.current_time()
+    """Its container is there, and goes through what it would have gone through."""
+    run = keeper.current = Run(container)
+    offset = trio.current_time() - keeper.now()
+    run.ready_at = None if record.ready_at is None else record.ready_at + offset
+    run.health = record.health
     if record.ending is not None:
         run.ending = record.ending
-    if record.state in (State.CREATING, State.STARTING):
-        event = Event.ADOPT_CREATED
-    elif record.state is State.UNREADY or (
-        record.state in (State.FAILING, State.FAIL_KILLING) and record.ready_at is None
-    ):
-        event = Event.ADOPT_UNREADY
+    if record.state in EXITED:
+        run.exit_seen.set()
+        keeper.post(Event.RESUME_CLEANING, "resume", _WHY)
+    elif container.started_at is None:
+        keeper.post(Event.ADOPT_CREATED, "resume", _WHY)
+    elif record.ready or keeper.workload.settings.ready.on == "start":
+        run.ready_at = container.started_at if run.ready_at is None else run.ready_at
+        keeper.post(Event.ADOPT_RUNNING, "resume", _WHY)
     else:
-        event = Event.ADOPT_RUNNING
-    keeper.post(event, "resumed", "an earlier creched started it")
-    if record.state in STOPPING:
-        keeper.post(Event.STOP, "resumed", "it was being stopped")
-    elif record.state in (State.FAILING, State.FAIL_KILLING) and run.ending.cause in _FAILING:
-        keeper.post(_FAILING[run.ending.cause], run.ending.cause.value, run.ending.text, run)
+        keeper.post(Event.ADOPT_UNREADY, "resume", _WHY)
+    if keeper.intent is Intent.DOWN or record.state in STOPPING:
+        keeper.post(Event.STOP, "resume", record.why or "was being stopped", again=record.again)
+    elif record.state in (State.FAILING, State.FAIL_KILLING):
+        cause = Cause.UNHEALTHY if record.ending is None else record.ending.cause
+        event = _FAILS.get(cause, Event.UNHEALTHY)
+        keeper.post(event, cause.value, record.why, run)
+
+
+def _exited(keeper: Keeper, record: Record, end: Exit) -> None:
+    """It ended while nobody looked, and has been removed."""
+    now = keeper.now()
+    ending = describe(end, record.started_at, record.ready_at, now)
+    first = record.ending or UNDECIDED
+    if record.state not in EXITED and first.cause is not Cause.UNKNOWN:
+        ending = replace(ending, cause=first.cause, text=first.text)
+    keeper.exit = ending
+    stopping = record.state in STOPPING or keeper.intent is Intent.DOWN
+    event = Event.RESUME_STOP_EXITED if stopping else Event.RESUME_EXITED
+    again = record.again if stopping else None
+    keeper.post(event, ending.cause.value, ending.describe(), again=again)
+
+
+def _without(keeper: Keeper, record: Record) -> None:
+    """There is no container, and no end that would be news."""
+    state, why = record.state, record.why
+    if keeper.intent is Intent.DOWN and state not in (State.DONE, State.FAILED):
+        keeper.post(Event.STOP, "intent", "stopped by hand")
+    elif state in NOT_MADE:
+        keeper.post(Event.START, "resume", _WHY)
+    elif state is State.STOPPED:
+        _fresh(keeper)
+    elif state in (State.DONE, State.FAILED):
+        event = Event.RESUME_DONE if state is State.DONE else Event.RESUME_FAILED
+        keeper.post(event, "resume", why)
+    elif state in (State.BACKOFF, State.COOLDOWN):
+        keeper.next_attempt_at = record.next_attempt_at or keeper.now()
+        backoff = state is State.BACKOFF
+        keeper.post(Event.RESUME_BACKOFF if backoff else Event.RESUME_COOLDOWN, "resume", why)
+    elif state in (State.ABORTING, State.STOP_CLEANING):
+        keeper.post(Event.STOP, "resume", why or "was being stopped", again=record.again)
+    elif state in EXITED:
+        keeper.post(Event.RESUME_ENDED, "resume", why)
+    else:
+        _exited(keeper, record, Exit())
+
+
+_FAILS = {Cause.WATCHDOG: Event.WATCHDOG, Cause.START_TIMEOUT: Event.START_TIMEOUT}

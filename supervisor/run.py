@@ -10,19 +10,26 @@ from supervisor.container import Container, Exit
 from supervisor.policy import Cause, Ending
 
 UNDECIDED = Ending(Cause.UNKNOWN)
+_OURS = frozenset({Cause.UNHEALTHY, Cause.WATCHDOG, Cause.START_TIMEOUT})
+"""Causes for which creched ends a program; how it then ended is no more than a detail."""
 
 
 class Run:
     """From creating the container to its removal. Times are trio's."""
 
-    __slots__ = ("container", "effect", "ending", "exit", "exit_seen", "health", "monitoring",
-                 "ready_at", "text")  # fmt: skip
+    __slots__ = (
+        "container", "effect", "ending", "exit_seen", "health", "left", "left_behind", "monitoring",
+        "ready_at", "text",
+    )  # fmt: skip
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, left: Run | None = None) -> None:
         self.container = container
+        self.left: Container | None = None if left is None else left.container
+        """What could not be removed after the last run."""
+        self.left_behind = False
+        """The same will be said of this one."""
         self.ending = UNDECIDED
         """A cause that came before the end stays the cause of the end it brought about."""
-        self.exit = Exit()
         self.exit_seen = trio.Event()
         self.effect = trio.CancelScope()
         """What is under way: creating, starting."""
@@ -33,18 +40,22 @@ class Run:
         """What the program says of itself."""
 
     def fails(self, cause: Cause, text: str) -> None:
-        """It is going to end because of this."""
+        """It is going to end, or could not begin, because of this."""
         self.ending = Ending(cause, text=text)
 
     def ended(self, end: Exit, now: float) -> Ending:
-        """It has ended: how, with the cause that is known."""
-        self.exit = end
-        began, ready = self.container.started_at, self.ready_at
-        seen = end.ending(0.0 if began is None else now - began)
-        seen = replace(seen, ready_for=0.0 if ready is None else now - ready)
-        if self.ending.cause is Cause.UNKNOWN:
+        """It has ended at `now`: what is to be told of it."""
+        seen = describe(end, self.container.started_at, self.ready_at, now)
+        first = self.ending
+        if first.cause is Cause.UNKNOWN:
             self.ending = seen
         else:
-            self.ending = replace(seen, cause=self.ending.cause, text=self.ending.text)
+            self.ending = replace(seen, cause=first.cause, text=first.text)
         self.exit_seen.set()
-        return seen
+        return self.ending if first.cause in _OURS else seen
+
+
+def describe(end: Exit, began: float | None, ready: float | None, now: float) -> Ending:
+    """An end with the times that go with it, all on one clock."""
+    uptime = 0.0 if began is None else max(0.0, now - began)
+    return replace(end.ending(uptime), ready_for=0.0 if ready is None else max(0.0, now - ready))

@@ -30,7 +30,7 @@ from supervisor.workload.errors import Problem, WorkloadError
 from supervisor.workload.model import Workload
 
 EXIT_FAILED = 1
-"""A workload failed (with --once), was refused (with --once), or stopped the supervisor."""
+"""With --once: a workload failed or was refused."""
 QUIET = 60.0
 """Seconds that whatever is under way with containers is given before `reexec` goes on without."""
 LAST_ALERTS = 5.0
@@ -119,7 +119,8 @@ class Service:
                 with trio.move_on_after(LAST_ALERTS):
                     await alerts.sent()
                 self._tasks.cancel_scope.cancel()
-            if self.nursery.forced or (once and (found.refused or self.nursery.failed)):
+            status = self.nursery.exit_status or 0
+            if once and self.nursery.exit_status is None and (found.refused or self.nursery.failed):
                 status = EXIT_FAILED
             if not self.engine.leaving:
                 self.log.emit("supervisor-stopped", exit_status=status)
@@ -199,8 +200,8 @@ class Service:
             await gate.shut()
             return
         for keeper in self.nursery.keepers.values():
-            if keeper.run_ is not None:
-                keeper.run_.container.hurry()
+            if keeper.current is not None:
+                keeper.current.container.hurry()
         with trio.move_on_after(QUIET):
             await gate.shut()
 

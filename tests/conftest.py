@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.bundle import BUSYBOX, Bundle, Patch, make_bundle
@@ -26,6 +27,10 @@ from tests.support.leaks import Snapshot
 from tests.support.network import HandMadeNetwork, hand_made_network
 from tests.support.reaper import continue_below_a_reaper, exits
 from tests.support.runtimes import Runtime
+
+# Nothing fails by how long it took: the machine may be busy with something else.
+hypothesis.settings.register_profile("creche", deadline=None)
+hypothesis.settings.load_profile("creche")
 
 _HANGS, _HANGS_SLOW = 300.0, 900.0  # seconds
 _numbers = itertools.count(1)

@@ -19,7 +19,7 @@ class Standing(Protocol):
         """Where it is."""
 
     @property
-    def run_(self) -> Run | None:
+    def current(self) -> Run | None:
         """The run it is in."""
 
 
@@ -34,7 +34,7 @@ def has_reached(it: Standing, target: Target) -> bool:
         case Target.READY:
             return it.state is State.RUNNING
         case Target.HEALTHY:
-            health = None if it.run_ is None else it.run_.health
+            health = None if it.current is None else it.current.health
             return it.state is State.RUNNING and health in (None, "healthy")
         case Target.COMPLETED:
             return it.state is State.DONE

@@ -272,7 +272,7 @@ async def test_on_limit_may_stop_the_supervisor(autojump_clock: MockClock) -> No
     await world.run(once=False)
 
     check_events(world)
-    assert world.nursery.forced
+    assert world.nursery.exit_status == 1
     assert world.nursery.keepers["good"].state is State.STOPPED
     assert world.named("supervisor-stopping")[0]["cause"] == "limit"
 

@@ -6,14 +6,15 @@ import itertools
 
 import pytest
 
-from supervisor import events, machine
-from supervisor.machine import Action, Event, NoStep, State, Step
+from supervisor import events, machine, table
+from supervisor.machine import Action, Event, State
+from supervisor.table import NoStep, Step
 
 
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
 def test_every_cell_is_decided(state: State, event: Event) -> None:
     """Each cell is a step with a documented report, or says why there is none."""
-    cell = machine.TABLE[state][event]
+    cell = table.TABLE[state][event]
 
     if isinstance(cell, Step):
         report = events.REPORTS[cell.report]
@@ -32,7 +33,7 @@ def test_commands_are_possible_in_every_state(state: State) -> None:
     Decisions fall at once, so nothing comes between.
     """
     for command in (Event.START, Event.STOP, Event.HURRY, Event.RESET):
-        impossible = machine.TABLE[state][command] is machine.IMPOSSIBLE
+        impossible = table.TABLE[state][command] is table.IMPOSSIBLE
 
         assert impossible == (state is State.DECIDING)
 
@@ -42,7 +43,7 @@ def test_every_state_leads_to_an_end(state: State) -> None:
     """From each state a final one can be reached, and no state leads nowhere."""
     reached, todo = {state}, [state]
     while todo:
-        for cell in machine.TABLE[todo.pop()].values():
+        for cell in table.TABLE[todo.pop()].values():
             if isinstance(cell, Step) and cell.next not in reached:
                 reached.add(cell.next)
                 todo.append(cell.next)
@@ -55,7 +56,7 @@ def test_every_state_can_be_reached(state: State) -> None:
     """No state is there in vain."""
     assert any(
         isinstance(cell, Step) and cell.next is state
-        for row in machine.TABLE.values()
+        for row in table.TABLE.values()
         for cell in row.values()
     )
 
@@ -68,7 +69,7 @@ def test_once_stopped_never_started() -> None:
         reached.add(state)
         if state in machine.RESTING:
             continue
-        for event, cell in machine.TABLE[state].items():
+        for event, cell in table.TABLE[state].items():
             if isinstance(cell, Step) and cell.next not in reached:
                 assert cell.action not in (Action.CREATE, Action.START), (state, event)
                 todo.append(cell.next)

@@ -85,8 +85,9 @@ MISTAKES = [
         "w:2: restart.limit: expected a whole number from 0 to 1000000, found true",
     ),
     (
-        "[restart]\non-limit = 'reboot'\n",
-        'w:2: restart.on-limit: expected one of "fail", "stop-supervisor", found "reboot"',
+        "[restart]\non-limit = 'halt'\n",
+         'w:2: restart.on-limit: expected one of "fail", "cooldown", "stop-group", "run", '
+        '"stop-supervisor", "reboot", found "halt"',
     ),
     (
         "[restart]\nsuccess = 3\n",
@@ -285,8 +286,8 @@ def test_everything_that_can_be_said() -> None:
     """
     assert parse_settings(text.encode(), "w") == Settings(
         restart=Policy(
-            When.ALWAYS, 0.5, 3, 300, 0.5, 3600, 4, 86400, OnLimit.STOP_SUPERVISOR,
-            frozenset({3, -15, -1}),
+            When.ALWAYS, 0.5, 3, 300, (), 0.5, 3600, 4, 86400, OnLimit.STOP_SUPERVISOR,
+            success=frozenset({3, -15, -1}),
         ),
         stop=Stop(2, 2.5),
         hooks=Hooks(7, (("poststop", (Hook("clean", ("clean", "-f"), (("A", "b"),), 3.0),)),)),

@@ -1,0 +1,134 @@
+"""Workloads come, go, are started and stopped by hand, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from supervisor.container import Exit
+from supervisor.machine import Result, State
+from supervisor.monitor.types import Signal
+from supervisor.nursery import Refused
+from supervisor.policy import Policy
+from supervisor.record import Intent, Record
+from tests.unit.supervisor.simulated import Script, World
+
+FAILS = Script(life=1, end=Exit(code=1))
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[World]:
+    """The world's nursery at work, stopped at the end."""
+    with trio.fail_after(100_000):
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(world.run, False)
+            await trio.testing.wait_all_tasks_blocked()
+            yield world
+            world.nursery.stop_all("signal", "the end")
+
+
+async def test_stopped_by_hand_and_started_again(autojump_clock: MockClock) -> None:
+    """A keeper lives on while its workload rests; the intent is recorded at once."""
+    async with running(World({"a": [Script()]})) as world:
+        nursery = world.nursery
+        await nursery.reached("a", "ready")
+        nursery.stop("a", "root")
+        assert world.records.kept["a"].intent is Intent.DOWN
+        await nursery.reached("a", "exited")
+        assert nursery.status("a").why == "stopped by root"
+        nursery.start("a", "root")
+        await nursery.reached("a", "started")
+        assert nursery.status("a").attempt == 2
+        assert nursery.status("a").intent == "up"
+        nursery.restart("a", "root")
+        await nursery.reached("a", "exited")
+        await nursery.reached("a", "ready")
+
+    assert [what for _, _, what in world.engine.journal].count("deleted") == 3
+
+
+async def test_restart_waits_until_nothing_is_left(autojump_clock: MockClock) -> None:
+    """Create comes after the end of the deletion, however long that takes."""
+    async with running(World({"a": [Script(delete=7)]})) as world:
+        await world.nursery.reached("a", "ready")
+        world.nursery.restart("a", "root")
+        await trio.sleep(8)
+
+    journal = [(at, what) for at, _, what in world.engine.journal]
+    assert journal.index((7, "deleted")) + 1 == journal.index((7, "create"))
+
+
+async def test_readiness_and_health_are_told(autojump_clock: MockClock) -> None:
+    """They are in the status; an unhealthy program is ended and the policy has its say."""
+    told = ((1, Signal.STATUS, "warm"), (2, Signal.HEALTHY, ""), (9, Signal.UNHEALTHY, "probe"))
+    async with running(World({"a": [Script(monitor=told), Script()]})) as world:
+        await world.nursery.reached("a", "healthy")
+        await trio.sleep(3)
+        status = world.nursery.status("a")
+        assert (status.ready, status.health, status.status_text) == (True, "healthy", "warm")
+        await trio.sleep(7)
+
+    [exited] = world.named("exited")[:1]
+    assert (exited["signal"], exited["uptime"]) == ("SIGTERM", 9)
+    assert world.named("restart-scheduled")[0]["cause"] == "unhealthy"
+
+
+async def test_reset_forgets_failures(autojump_clock: MockClock) -> None:
+    """A failed workload rests afterwards and starts with the first delay."""
+    world = World({"a": [FAILS]}, {"a": Policy(limit=1, jitter=0)})
+    async with running(world):
+        await world.nursery.reached("a", "failed")
+        assert world.nursery.status("a").result == Result.LIMIT
+        world.nursery.reset("a", "root")
+        world.nursery.start("a", "root")
+        await world.nursery.reached("a", "started")
+        assert world.nursery.status("a").series == 0
+
+
+async def test_added_changed_and_removed(autojump_clock: MockClock) -> None:
+    """While the others run on."""
+    async with running(World({"a": [Script()], "b": [Script()]})) as world:
+        await world.nursery.remove("b")
+        with pytest.raises(KeyError):
+            world.nursery.status("b")
+        world.nursery.add(world.workloads[1])
+        await world.nursery.reached("b", "ready")
+        world.nursery.change(world.workloads[1], restart=False)
+        await trio.sleep(1)
+        assert world.nursery.status("b").attempt == 1
+        world.nursery.change(world.workloads[1], restart=True)
+        await trio.sleep(1)
+        assert world.nursery.status("b").attempt == 2
+        assert world.nursery.status("a").attempt == 1
+        with pytest.raises(ValueError, match="is there already"):
+            world.nursery.add(world.workloads[0])
+
+
+async def test_what_cannot_be_done_now_is_refused(autojump_clock: MockClock) -> None:
+    """With the reason."""
+    async with running(World({"a": [Script()], "b": [Script(life=0)]})) as world:
+        await world.nursery.reached("b", "completed")
+        with pytest.raises(Refused, match="b does not run"):
+            world.nursery.kill("b", 15, "root")
+        world.nursery.kill("a", 15, "root")
+        await world.nursery.reached("a", "exited")
+        world.nursery.stop_all("signal", "x")
+        with pytest.raises(Refused, match="stopping"):
+            world.nursery.start("b", "root")
+    assert world.nursery.keepers["b"].state is State.DONE
+
+
+async def test_records_survive_json(autojump_clock: MockClock) -> None:
+    """What is written is what is read."""
+    world = World({"a": [FAILS]}, {"a": Policy(limit=2, jitter=0)})
+    await world.run()
+    record = world.records.kept["a"]
+
+    assert Record.from_json(record.to_json()) == record
+    assert record.result is Result.LIMIT
+    assert record.ending is not None
+    assert record.ending.code == 1
