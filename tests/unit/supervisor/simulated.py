@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from supervisor.container import Container, ContainerError, Exit, Report
 from supervisor.events import EventLog
+from supervisor.groups import Group
 from supervisor.monitor.types import Monitor, Signal, Tell
 from supervisor.nursery import Nursery
 from supervisor.policy import Cause, Policy
@@ -188,6 +191,9 @@ class World:
     stop: Stop = field(default_factory=Stop)
     events: list[dict[str, object]] = field(default_factory=list)
     jitter: Callable[[], float] = lambda: 0.0
+    settings: dict[str, Settings] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    reboot_command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.engine = SimulatedEngine(self.scripts)
@@ -199,7 +205,9 @@ class World:
             run="run",
         )
         self.records = MemoryRecords()
-        self.nursery = Nursery(self.engine, self.log, self.jitter, self.records)
+        self.nursery = Nursery(
+            self.engine, self.log, self.jitter, self.records, self.groups, self.reboot_command
+        )
 
     @property
     def workloads(self) -> list[Workload]:
@@ -208,7 +216,8 @@ class World:
             Workload(
                 name,
                 f"/workloads/{name}",
-                Settings(restart=self.policies.get(name, Policy(jitter=0.0)), stop=self.stop),
+                self.settings.get(name)
+                or Settings(restart=self.policies.get(name, Policy(jitter=0.0)), stop=self.stop),
                 {},
             )
             for name in self.scripts
@@ -231,6 +240,17 @@ class World:
     def story(self, workload: str) -> list[str]:
         """Names of the events of one workload, in order."""
         return [str(found["event"]) for found in self.events if found.get("workload") == workload]
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[World]:
+    """The world's nursery at work, stopped at the end; a hang of (virtual) days fails."""
+    with trio.fail_after(1_000_000):
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(world.run, False)
+            await wait_all_tasks_blocked()
+            yield world
+            world.nursery.stop_all("signal", "the end")
 
 
 def hook_error(text: str = "error running prestart hook #0: exit status 1") -> ContainerError:

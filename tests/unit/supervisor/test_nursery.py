@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 import trio
 from trio.testing import MockClock
@@ -15,20 +12,9 @@ from supervisor.monitor.types import Signal
 from supervisor.nursery import Refused
 from supervisor.policy import Policy
 from supervisor.record import Intent, Record
-from tests.unit.supervisor.simulated import Script, World
+from tests.unit.supervisor.simulated import Script, World, running
 
 FAILS = Script(life=1, end=Exit(code=1))
-
-
-@asynccontextmanager
-async def running(world: World) -> AsyncIterator[World]:
-    """The world's nursery at work, stopped at the end."""
-    with trio.fail_after(100_000):
-        async with trio.open_nursery() as tasks:
-            tasks.start_soon(world.run, False)
-            await trio.testing.wait_all_tasks_blocked()
-            yield world
-            world.nursery.stop_all("signal", "the end")
 
 
 async def test_stopped_by_hand_and_started_again(autojump_clock: MockClock) -> None:
