@@ -117,12 +117,8 @@ class Nursery:
             self._begin(keeper)
 
     def change(self, workload: Workload, restart: bool) -> None:
-        """Other settings for a workload: at once, or with a restart if it is meant to run.
-
-        Raises OrderError as `add` does; then nothing has changed.
-        """
+        """Other settings for a workload: at once, or with a restart if it is meant to run."""
         keeper = self.keepers[workload.name]
-        self._order.check(workload)
         before = keeper.workload
         if not restart or (keeper.state is State.STOPPED and not keeper.again):
             keeper.change(workload)

@@ -24,10 +24,6 @@ Order = tuple[bool, str, str]
 _NO_ONE: frozenset[str] = frozenset()
 
 
-class OrderError(ValueError):
-    """A workload that would wait for itself; the text has the way from it back to it."""
-
-
 class Ordering:
     """Over the keepers of one nursery, whose dictionary it shares."""
 
@@ -44,25 +40,17 @@ class Ordering:
 
     # --- who is there ----------------------------------------------------------------------
 
-    def check(self, workload: Workload) -> None:
-        """Raises OrderError if it would come to wait for itself."""
-        needs = {name: needed(keeper.workload) for name, keeper in self._keepers.items()}
-        needs[workload.name] = needed(workload)
-        way = graph.find_cycle(needs, workload.name)
-        if way is not None:
-            raise OrderError(f"waits for itself: {' -> '.join(way)}")
-
     def placed(self, workload: Workload, before: Workload | None = None) -> None:
         """It is there, or has other needs than `before`."""
-        for name in () if before is None else needed(before):
+        for name in () if before is None else before.settings.workload.needed:
             self._needers[name].discard(workload.name)
-        for name in needed(workload):
+        for name in workload.settings.workload.needed:
             self._needers.setdefault(name, set()).add(workload.name)
         self._wake((workload.name, *self._needers.get(workload.name, ())))
 
     def removed(self, workload: Workload) -> None:
         """It is gone, and its keeper too."""
-        for name in needed(workload):
+        for name in workload.settings.workload.needed:
             self._needers[name].discard(workload.name)
         self._held.pop(workload.name, None)
         self._wake(self._needers.get(workload.name, ()))
@@ -91,13 +79,17 @@ class Ordering:
 
     def _may_come(self, name: str) -> bool:
         """Whether it is on its way, or might be without anybody's help."""
-        keeper = self._keepers.get(name)
-        if keeper is None or keeper.state in RESTING:
-            return False
-        if keeper.state is not State.WAITING:
-            return True
-        requires = keeper.workload.settings.workload.requires
-        return all(self._met(need) or self._may_come(need.name) for need in requires)
+        todo, seen = [name], set()
+        while todo:
+            at = todo.pop()
+            keeper = self._keepers.get(at)
+            if keeper is None or keeper.state in RESTING:
+                return False
+            seen.add(at)
+            if keeper.state is State.WAITING:
+                requires = keeper.workload.settings.workload.requires
+                todo += [n.name for n in requires if n.name not in seen and not self._met(n)]
+        return True
 
     def _remark(self, name: str) -> str:
         keeper = self._keepers.get(name)
@@ -181,7 +173,7 @@ class Ordering:
     def gone(self, keeper: Keeper) -> None:
         """There is nothing of it that could be stopped: those that it needed may go."""
         if keeper.name in self._leaving and keeper.name not in self._orders:
-            self._ask(self._leaving.gone(keeper.name, needed(keeper.workload)))
+            self._ask(self._leaving.gone(keeper.name, keeper.workload.settings.workload.needed))
 
     def _lost(self, keeper: Keeper) -> None:
         """It has ended for good: what cannot be without it stops, and waits for it."""
@@ -198,7 +190,9 @@ class Ordering:
 
     def members(self, group: str) -> list[str]:
         """Names of a group's workloads, in the order in which they are started."""
-        needs = {name: needed(keeper.workload) for name, keeper in self._keepers.items()}
+        needs = {
+            name: keeper.workload.settings.workload.needed for name, keeper in self._keepers.items()
+        }
         return [
             name
             for name in graph.start_order(needs)
@@ -249,9 +243,3 @@ class Ordering:
             for name in held:
                 del self._held[name]
             self._wake(held)
-
-
-def needed(workload: Workload) -> set[str]:
-    """Names of all that it waits for."""
-    placement = workload.settings.workload
-    return {need.name for need in (*placement.after, *placement.requires)}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import trio
 
 from supervisor.directories import telling
+from supervisor.directories.cycles import refuse_cycles
 from supervisor.directories.generations import Generations, flush
 from supervisor.directories.plan import Action, Plan, Step, decide
 from supervisor.directories.probation import stands
@@ -168,7 +169,7 @@ class Directories:
         if self._lost:
             self._lost = ""
             self._log.emit("directory-found", directory=self.path)
-        return readings
+        return refuse_cycles(self.current, readings)
 
     def _read_one(self, top: int, name: str) -> Reading | None:
         try:

@@ -19,7 +19,7 @@ def find_cycle(needs: Graph, start: str) -> list[str] | None:
                 way = [start, name]
                 while way[-1] != start:
                     way.append(parents[way[-1]])
-                return way[::-1] if len(way) > 1 else [start, start]
+                return way[::-1]
             if needed not in parents:
                 parents[needed] = name
                 todo.append(needed)
@@ -33,18 +33,20 @@ def cycles(needs: Graph) -> dict[str, list[str]]:
 
 
 def start_order(needs: Graph) -> list[str]:
-    """Every name after all that it needs, and by name where that says nothing. No cycles."""
-    order: dict[str, None] = {}
+    """Every name after all that it needs, and by name where that says nothing.
 
+    Within a cycle, which is no order, it is begun anywhere.
+    """
+    order: list[str] = []
+    opened: set[str] = set()
     for root in sorted(needs):
         todo = [(root, False)]
         while todo:
             name, ready = todo.pop()
-            if name in order or name not in needs:
-                continue
             if ready:
-                order[name] = None
-                continue
-            todo.append((name, True))
-            todo += [(needed, False) for needed in sorted(needs[name], reverse=True)]
-    return list(order)
+                order.append(name)
+            elif name in needs and name not in opened:
+                opened.add(name)
+                todo.append((name, True))
+                todo += [(needed, False) for needed in sorted(needs[name], reverse=True)]
+    return order

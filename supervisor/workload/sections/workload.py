@@ -20,6 +20,11 @@ class Placement:
     requires: tuple[Need, ...] = ()
     group: str | None = None
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """Names of all that it waits for."""
+        return frozenset(need.name for need in (*self.after, *self.requires))
+
 
 def _need(value: object) -> Need:
     name, colon, target = str(value).partition(":")

@@ -13,14 +13,15 @@ from trio.testing import MockClock
 
 from supervisor import groups
 from supervisor.container import Exit
+from supervisor.directories.cycles import refuse_cycles
 from supervisor.groups import Group, Strategy
 from supervisor.machine import State
 from supervisor.monitor.types import Signal
 from supervisor.order import graph
 from supervisor.order.leaving import Leaving
 from supervisor.order.needs import Need, Target
-from supervisor.ordering import OrderError
 from supervisor.policy import OnLimit, Policy
+from supervisor.workload.directory import Reading
 from supervisor.workload.model import Settings
 from supervisor.workload.sections.ready import Ready
 from supervisor.workload.sections.workload import Placement
@@ -80,7 +81,8 @@ def test_strategies(strategy: Strategy, members: list[str], data: st.DataObject)
 @given(st.lists(st.floats(0, 50), max_size=40), st.integers(1, 4), st.floats(1, 100))
 def test_intensity(gaps: list[float], limit: int, window: float) -> None:
     """Never more than the limit in any window."""
-    group, recent, now = Group(limit=limit, window=window), (), 0.0
+    group, now = Group(limit=limit, window=window), 0.0
+    recent: tuple[float, ...] = ()
     taken: list[float] = []
     for gap in gaps:
         now += gap
@@ -212,13 +214,22 @@ async def test_a_failed_requirement(autojump_clock: MockClock) -> None:
     assert world.nursery.keepers["log"].state is State.DONE
 
 
-async def test_what_waits_for_itself_is_refused(autojump_clock: MockClock) -> None:
-    """With the way."""
-    world = World({"a": [Script()], "b": [Script()]}, settings={"a": settings(after=("b",))})
-    world.nursery.add(world.workloads[0])
-    world.settings["b"] = settings(requires=("a",))
-    with pytest.raises(OrderError, match="b -> a -> b"):
-        world.nursery.add(world.workloads[1])
+def test_what_waits_for_itself_is_refused() -> None:
+    """With the way, and the file and key to look at; whatever else was read is not touched."""
+    made = {w.name: w for w in World({key: [Script()] for key in "abcd"}, settings={
+        "a": settings(after=("b",)), "b": settings(requires=("c",)), "c": settings(after=("a",)),
+        "d": settings(after=("a",)),
+    }).workloads}  # fmt: skip
+    readings = {name: Reading(name, made[name]) for name in "bcd"}
+    checked = refuse_cycles({"a": made["a"]}, readings)
+
+    assert checked["d"] is readings["d"]
+    for name, way in (("b", "b -> c -> a -> b"), ("c", "c -> a -> b -> c")):
+        reading = checked[name]
+        assert reading is not None
+        assert reading.workload is None
+        assert f"waits for itself: {way}" in str(reading.error)
+        assert f"/workloads/{name}/workload.toml: workload" in str(reading.error)
 
 
 async def test_manual_starts_wait_for_somebody(autojump_clock: MockClock) -> None:
