@@ -44,6 +44,39 @@ def events_document() -> str:
     return "\n".join(lines) + "\n"
 
 
+_FOLLOWED = (
+    "## While creched runs\n",
+    "It notices what is changed, added, renamed or removed in DIR, half a second after the last of",
+    "several changes (five seconds after the first, if they go on). So however an editor saves, it",
+    "is one change; and a file that is being written is not read before that is over. To have it",
+    "look at once: `crechectl reload`; `crechectl plan` tells what that would do, key by key.\n",
+    "* A key whose table below says so applies to the container that runs. Others restart it. What",
+    "  makes no difference (a comment, another order) does nothing. In `config.json` every change",
+    "  restarts, as does another directory in the place of the root file system.",
+    "* Hooks are run as they are when their turn comes; a change of the program does nothing.",
+    "* A mistake changes nothing that runs: it is reported with file, line and key, and the",
+    "  version before stays, also when creched is started again: it keeps a copy of the files in",
+    "  use in `STATE/generations` (`--state`).",
+    "* A directory that is renamed is another workload: the old one is stopped, then the new one",
+    "  is started. One that is removed is stopped, and what was kept of it is forgotten.",
+    "* If DIR itself is gone or cannot be used, nothing is stopped: that is reported, and it is",
+    "  waited for. It may also be missing at the start. The directory above DIR is watched for it;",
+    "  a rename further up is noticed at the next `reload`.",
+    "* If the kernel has dropped notices because there were too many, everything is read anew.",
+    "* With `[update] rollback = true` a new version has a probation, see below.\n",
+)
+
+
+def _effect(section: schema.Section, live: bool) -> str:
+    """What a change of its keys does."""
+    other = [f"`{field.key}`" for field in section.fields if field.live not in (None, live)]
+    text = "applies to the container that runs" if live else "restarts the container"
+    if not other:
+        return f"A change {text}."
+    rest = "restarts it" if live else "applies to the one that runs"
+    return f"A change {text}; of {', '.join(other)} it {rest}."
+
+
 def workload_document() -> str:
     """docs/workload.md."""
     lines = [
@@ -68,12 +101,13 @@ def workload_document() -> str:
         "reported and not started; the others are.\n",
         "Nobody but root (or the user creched runs as) may own or be able to write the",
         "directories and the files in them, and none of them may be a symbolic link.\n",
+        *_FOLLOWED,
     ]
-    for section in schema.walk(SECTIONS):
+    for section, live in schema.walk(SECTIONS):
         brackets = "[[{}]]" if section.repeated else "[{}]"
         lines += [
             f"## `{brackets.format(section.name)}`\n",
-            section.meaning + "\n",
+            f"{section.meaning} {_effect(section, live)}\n",
             "| key | value | default | meaning |",
             "|---|---|---|---|",
         ]

@@ -150,6 +150,8 @@ class Keeper:
         while pending is not None:
             cell = TABLE[self.state][pending]
             if isinstance(cell, Step) and cell.action is Action.CREATE:
+                if self._next is not None:
+                    self.workload, self._next = self._next, None
                 waiting_for = self.world.waiting_for(self)
                 if waiting_for:
                     cell = TABLE[self.state][Event.WAIT]
@@ -206,8 +208,6 @@ class Keeper:
 
     def _prepare(self) -> None:
         """A new run begins."""
-        if self._next is not None:
-            self.workload, self._next = self._next, None
         self.attempt += 1
         self.next_attempt_at = None
         left = self.current if self.current is not None and self.current.left_behind else None

@@ -111,7 +111,6 @@ class Event(StrEnum):
     ADOPT_CREATED = "adopt-created"  # how an earlier creched left it: supervisor/resume.py
     ADOPT_UNREADY = "adopt-unready"
     ADOPT_RUNNING = "adopt-running"
-    RESUME_CLEANING = "resume-cleaning"
     RESUME_EXITED = "resume-exited"
     RESUME_STOP_EXITED = "resume-stop-exited"
     RESUME_ENDED = "resume-ended"

@@ -119,14 +119,13 @@ class Nursery:
     def change(self, workload: Workload, restart: bool) -> None:
         """Other settings for a workload: at once, or with a restart if it is meant to run."""
         keeper = self.keepers[workload.name]
-        before = keeper.workload
         if not restart or (keeper.state is State.STOPPED and not keeper.again):
             keeper.change(workload)
         else:
             keeper.change_at_next_start(workload)
             keeper.post(Event.RESET, "change", "its directory has changed")
             keeper.post(Event.STOP, "change", "its directory has changed", again=True)
-        self._order.placed(workload, before)
+        self._order.placed(workload)
 
     async def remove(self, name: str) -> None:
         """Stop a workload, after those that cannot be without it, and forget it."""
@@ -136,7 +135,7 @@ class Nursery:
             await self.next_move(name)
         self._scopes.pop(name).cancel()
         del self.keepers[name]
-        self._order.removed(keeper.workload)
+        self._order.removed(name)
         self._busy.discard(name)
         self._records.forget(name)
         self._engine.forget(keeper.workload)

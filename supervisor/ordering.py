@@ -32,6 +32,7 @@ class Ordering:
         """Everything stops: nothing is taken along any more."""
         self._keepers = keepers
         self._groups = by_name
+        self._needs: dict[str, frozenset[str]] = {}
         self._needers: dict[str, set[str]] = {}
         self._leaving = Leaving(lambda name: self._needers.get(name, _NO_ONE))
         self._orders: dict[str, Order] = {}
@@ -40,20 +41,22 @@ class Ordering:
 
     # --- who is there ----------------------------------------------------------------------
 
-    def placed(self, workload: Workload, before: Workload | None = None) -> None:
-        """It is there, or has other needs than `before`."""
-        for name in () if before is None else before.settings.workload.needed:
-            self._needers[name].discard(workload.name)
-        for name in workload.settings.workload.needed:
-            self._needers.setdefault(name, set()).add(workload.name)
-        self._wake((workload.name, *self._needers.get(workload.name, ())))
+    def placed(self, workload: Workload) -> None:
+        """It is there, or needs others than before."""
+        name, needs = workload.name, workload.settings.workload.needed
+        for needed in self._needs.get(name, _NO_ONE) - needs:
+            self._needers[needed].discard(name)
+        for needed in needs:
+            self._needers.setdefault(needed, set()).add(name)
+        self._needs[name] = needs
+        self._wake((name, *self._needers.get(name, ())))
 
-    def removed(self, workload: Workload) -> None:
+    def removed(self, name: str) -> None:
         """It is gone, and its keeper too."""
-        for name in workload.settings.workload.needed:
-            self._needers[name].discard(workload.name)
-        self._held.pop(workload.name, None)
-        self._wake(self._needers.get(workload.name, ()))
+        for needed in self._needs.pop(name):
+            self._needers[needed].discard(name)
+        self._held.pop(name, None)
+        self._wake(self._needers.get(name, ()))
 
     # --- starting --------------------------------------------------------------------------
 
@@ -173,7 +176,7 @@ class Ordering:
     def gone(self, keeper: Keeper) -> None:
         """There is nothing of it that could be stopped: those that it needed may go."""
         if keeper.name in self._leaving and keeper.name not in self._orders:
-            self._ask(self._leaving.gone(keeper.name, keeper.workload.settings.workload.needed))
+            self._ask(self._leaving.gone(keeper.name, self._needs[keeper.name]))
 
     def _lost(self, keeper: Keeper) -> None:
         """It has ended for good: what cannot be without it stops, and waits for it."""
@@ -190,12 +193,9 @@ class Ordering:
 
     def members(self, group: str) -> list[str]:
         """Names of a group's workloads, in the order in which they are started."""
-        needs = {
-            name: keeper.workload.settings.workload.needed for name, keeper in self._keepers.items()
-        }
         return [
             name
-            for name in graph.start_order(needs)
+            for name in graph.start_order(self._needs)
             if self._keepers[name].workload.settings.workload.group == group
         ]
 

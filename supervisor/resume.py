@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STOPPING = frozenset({State.ABORTING, State.STOPPING, State.KILLING, State.STOP_CLEANING})
 EXITED = frozenset({State.EXITED_EARLY, State.CLEANING, State.DECIDING, State.STOP_CLEANING})
 """Its end has been reported."""
-NOT_MADE = frozenset({State.IDLE, State.WAITING, State.CREATING, State.STARTING})
+NOT_MADE = frozenset({State.WAITING, State.CREATING, State.STARTING})
 _WHY = "creched was started again"
 
 
@@ -56,29 +56,31 @@ def _fresh(keeper: Keeper) -> None:
 
 
 def _adopt(keeper: Keeper, record: Record, container: Container) -> None:
-    """Its container is there, and goes through what it would have gone through."""
+    """Its container is there, and goes through what it would have gone through.
+
+    An end that has been reported is none of it: supervisor/adopt.py has then removed it.
+    """
     run = keeper.current = Run(container)
     offset = trio.current_time() - keeper.now()
     run.ready_at = None if record.ready_at is None else record.ready_at + offset
     run.health = record.health
     if record.ending is not None:
         run.ending = record.ending
-    if record.state in EXITED:
-        run.exit_seen.set()
-        keeper.post(Event.RESUME_CLEANING, "resume", _WHY)
-    elif container.started_at is None:
-        keeper.post(Event.ADOPT_CREATED, "resume", _WHY)
-    elif record.ready or keeper.workload.settings.ready.on == "start":
-        run.ready_at = container.started_at if run.ready_at is None else run.ready_at
-        keeper.post(Event.ADOPT_RUNNING, "resume", _WHY)
+    unready = record.ready_at is None and record.state in _BEFORE_READY
+    if record.state in (State.CREATING, State.STARTING) or container.started_at is None:
+        event = Event.ADOPT_CREATED
+    elif unready and keeper.workload.settings.ready.on != "start":
+        event = Event.ADOPT_UNREADY
     else:
-        keeper.post(Event.ADOPT_UNREADY, "resume", _WHY)
+        run.ready_at = container.started_at if run.ready_at is None else run.ready_at
+        event = Event.ADOPT_RUNNING
+    keeper.post(event, "resumed", _WHY)
     if keeper.intent is Intent.DOWN or record.state in STOPPING:
-        keeper.post(Event.STOP, "resume", record.why or "was being stopped", again=record.again)
+        why = record.why or "it was being stopped"
+        keeper.post(Event.STOP, "resumed", why, again=record.again)
     elif record.state in (State.FAILING, State.FAIL_KILLING):
-        cause = Cause.UNHEALTHY if record.ending is None else record.ending.cause
-        event = _FAILS.get(cause, Event.UNHEALTHY)
-        keeper.post(event, cause.value, record.why, run)
+        cause = run.ending.cause
+        keeper.post(_FAILS.get(cause, Event.UNHEALTHY), cause.value, run.ending.text, run)
 
 
 def _exited(keeper: Keeper, record: Record, end: Exit) -> None:
@@ -101,22 +103,23 @@ def _without(keeper: Keeper, record: Record) -> None:
     if keeper.intent is Intent.DOWN and state not in (State.DONE, State.FAILED):
         keeper.post(Event.STOP, "intent", "stopped by hand")
     elif state in NOT_MADE:
-        keeper.post(Event.START, "resume", _WHY)
-    elif state is State.STOPPED:
+        keeper.post(Event.START, "resumed", _WHY)
+    elif state in (State.IDLE, State.STOPPED):
         _fresh(keeper)
     elif state in (State.DONE, State.FAILED):
         event = Event.RESUME_DONE if state is State.DONE else Event.RESUME_FAILED
-        keeper.post(event, "resume", why)
+        keeper.post(event, "resumed", why)
     elif state in (State.BACKOFF, State.COOLDOWN):
         keeper.next_attempt_at = record.next_attempt_at or keeper.now()
         backoff = state is State.BACKOFF
-        keeper.post(Event.RESUME_BACKOFF if backoff else Event.RESUME_COOLDOWN, "resume", why)
+        keeper.post(Event.RESUME_BACKOFF if backoff else Event.RESUME_COOLDOWN, "resumed", why)
     elif state in (State.ABORTING, State.STOP_CLEANING):
-        keeper.post(Event.STOP, "resume", why or "was being stopped", again=record.again)
+        keeper.post(Event.STOP, "resumed", why or "was being stopped", again=record.again)
     elif state in EXITED:
-        keeper.post(Event.RESUME_ENDED, "resume", why)
+        keeper.post(Event.RESUME_ENDED, "resumed", why)
     else:
         _exited(keeper, record, Exit())
 
 
+_BEFORE_READY = frozenset({State.UNREADY, State.FAILING, State.FAIL_KILLING})
 _FAILS = {Cause.WATCHDOG: Event.WATCHDOG, Cause.START_TIMEOUT: Event.START_TIMEOUT}

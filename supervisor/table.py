@@ -78,7 +78,6 @@ _STEPS: dict[State, dict[Event, Step]] = {
         _E.ADOPT_CREATED: Step(_A.START, _S.STARTING, "adopted"),
         _E.ADOPT_UNREADY: Step(_A.WATCH, _S.UNREADY, "adopted"),
         _E.ADOPT_RUNNING: Step(_A.WATCH, _S.RUNNING, "adopted"),
-        _E.RESUME_CLEANING: Step(_A.CLEAN, _S.CLEANING, "resumed"),
         _E.RESUME_EXITED: Step(_A.DECIDE, _S.DECIDING, "exited"),
         _E.RESUME_STOP_EXITED: Step(_A.END, _S.STOPPED, "exited"),
         _E.RESUME_ENDED: Step(_A.DECIDE, _S.DECIDING, "resumed"),

@@ -59,6 +59,7 @@ class Directories:
         self._tree: Tree | None = None
         self._tasks: trio.Nursery | None = None
         self._lock = trio.Lock()
+        self._written = trio.Event()
         self._resumed: Mapping[str, Resumed] = {}
         self._told: dict[str, tuple[Problem, ...]] = {}
         self._lost = ""
@@ -106,7 +107,8 @@ class Directories:
             async with trio.open_nursery() as self._tasks:
                 for name in self._good:
                     self._on_probation(name, self._nursery.status(name).attempt - 1)
-                self._tasks.start_soon(self._flush)
+                if self._generations is not None:
+                    self._tasks.start_soon(self._flush, self._generations)
                 # What was read before it was watched may have changed in between.
                 self._settling.note(None)
                 while True:
@@ -126,7 +128,6 @@ class Directories:
             self._settling.take()
             plan = decide(self.current, await self._read(None, patient=False), self.rejected)
             self._apply(plan)
-        await self._flush()
         return plan
 
     async def _look(self, names: set[str] | None) -> None:
@@ -140,7 +141,6 @@ class Directories:
                     self._log.emit("directory-lost", directory=self.path, message=message)
                 return
             self._apply(decide(self.current, readings, self.rejected))
-        await self._flush()
 
     async def _read(self, names: set[str] | None, patient: bool) -> dict[str, Reading | None]:
         """Read workloads; None for all that there are or were. Raises WorkloadError."""
@@ -195,6 +195,7 @@ class Directories:
     # --- doing it --------------------------------------------------------------------------
 
     def _apply(self, plan: Plan) -> None:
+        self._written.set()
         if self._nursery.stopping:
             return
         for step in sorted(plan.steps, key=lambda step: step.action is not Action.REMOVE):
@@ -298,10 +299,12 @@ class Directories:
             if reason is None:
                 if self._generations is not None:
                     self._generations.prove(name)
+                    self._written.set()
                 self._log.emit("update-proven", workload=name, generation=new.generation)
             else:
                 if self._generations is not None:
                     self._generations.reject(name)
+                    self._written.set()
                 self.rejected[name] = new.digest
                 self.current[name] = good
                 self._log.emit(
@@ -315,10 +318,12 @@ class Directories:
 
     # --- the rest --------------------------------------------------------------------------
 
-    async def _flush(self) -> None:
-        """Have what is kept survive a power cut."""
-        if self._generations is not None and (paths := self._generations.unflushed()):
-            await trio.to_thread.run_sync(flush, paths)
+    async def _flush(self, generations: Generations) -> None:
+        """Have what is kept survive a power cut; nothing else waits for the disk."""
+        while True:
+            await self._written.wait()
+            self._written = trio.Event()
+            await trio.to_thread.run_sync(flush, generations.unflushed())
 
     def _cannot_watch(self, path: str, message: str) -> None:
         self._log.emit("directory-unwatched", directory=path, message=message)

@@ -70,8 +70,8 @@ def into(kind: Callable[..., object]) -> Callable[[Values], object]:
     return lambda values: kind(**{key.replace("-", "_"): v for key, v in values.items()})
 
 
-def walk(sections: Iterable[Section]) -> Iterable[Section]:
-    """Each section, then its parts, in the order of the documentation."""
+def walk(sections: Iterable[Section], live: bool = False) -> Iterable[tuple[Section, bool]]:
+    """Each section, then its parts, in the order of the documentation; whether a change is live."""
     for section in sections:
-        yield section
-        yield from walk(section.parts)
+        yield section, live or section.live
+        yield from walk(section.parts, live or section.live)

@@ -170,6 +170,7 @@ HEALTH = Section(
         Field("failures", kinds.integer(1, 1000), 3, "3", "So many failures in a row: unhealthy."),
         Field("successes", kinds.integer(1, 1000), 1, "1", "So many successes in a row: healthy."),
     ),
+    live=True,
     make=_make,
     optional=True,
     rules=_rules,

@@ -40,7 +40,9 @@ READY = Section(
             "by `NOTIFY_SOCKET` (sd_notify(3)); `probe`: when `[health]` finds it healthy; "
             "`delay`: after `delay`.",
         ),
-        Field("delay", kinds.DURATION, 0.0, '"0s"', "How long after its start, with `delay`."),
+        Field(
+            "delay", kinds.DURATION, 0.0, '"0s"', "How long after its start, with `delay`.", True
+        ),
         Field(
             "timeout",
             kinds.DURATION,
@@ -48,6 +50,7 @@ READY = Section(
             '"90s"',
             "If it is not ready by then it is ended, as a failure (`start-timeout`); 0 waits for "
             "ever. `EXTEND_TIMEOUT_USEC` on the notify socket gives it longer.",
+            live=True,
         ),
     ),
     make=into(Ready),

@@ -194,6 +194,7 @@ class World:
     settings: dict[str, Settings] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     reboot_command: tuple[str, ...] = ()
+    add_at_start: bool = True
 
     def __post_init__(self) -> None:
         self.engine = SimulatedEngine(self.scripts)
@@ -225,7 +226,7 @@ class World:
 
     async def run(self, once: bool = True) -> None:
         """Run the nursery to its end."""
-        for workload in self.workloads:
+        for workload in self.workloads if self.add_at_start else ():
             self.nursery.add(workload)
         await self.nursery.run(once)
 

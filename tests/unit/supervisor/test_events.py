@@ -34,7 +34,7 @@ def test_the_workload_document_names_every_key() -> None:
     """The schema is the document."""
     text = documents.workload_document()
 
-    for section in walk(SECTIONS):
+    for section, _ in walk(SECTIONS):
         assert f"{section.name}]" in text
         for field in section.fields:
             assert f"| `{field.key}` | " in text
