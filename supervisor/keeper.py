@@ -118,7 +118,8 @@ class Keeper:
     @property
     def quiet(self) -> bool:
         """Nothing is going on, and nothing will before somebody or something else acts."""
-        return self.state in QUIET and self._inbox.statistics().current_buffer_used == 0
+        settled = self.state in QUIET and not self.again
+        return settled and self._inbox.statistics().current_buffer_used == 0
 
     async def run(self) -> None:
         """Until cancelled. Raises nothing else."""
