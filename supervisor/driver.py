@@ -85,20 +85,25 @@ class DrivenContainer:
     async def create(self) -> None:
         """See supervisor.container.Container."""
         try:
-            plan = None if self._plan is None else self._plan.plan
-            self._held = lifecycle.Container.claim(self._request, self._layout, plan)
-            if self._request.notify:
-                make_directory(self._held.directory.path)
-            for number, fd in enumerate(self.output.give(), 1):
-                if fd >= 0:
-                    self._request.stdio[number] = fd
-            if self._plan is None:
-                self._plan = Plan(self._held.plan)
-            await self._drive(steps.create())
+            # Once the id is claimed only the protocol knows how to give it back.
+            async with self.gate.inside():
+                await self._claim_and_create()
         except BaseException as error:
             self._close()
             translate(error)
             raise
+
+    async def _claim_and_create(self) -> None:
+        plan = None if self._plan is None else self._plan.plan
+        self._held = lifecycle.Container.claim(self._request, self._layout, plan)
+        if self._request.notify:
+            make_directory(self._held.directory.path)
+        for number, fd in enumerate(self.output.give(), 1):
+            if fd >= 0:
+                self._request.stdio[number] = fd
+        if self._plan is None:
+            self._plan = Plan(self._held.plan)
+        await self._drive_inside(steps.create())
 
     async def start(self) -> None:
         """See supervisor.container.Container."""
