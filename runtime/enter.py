@@ -99,8 +99,11 @@ def _help(entry: Entry) -> None:
         for fd in entry.join_fds:
             os.write(fd, b"0")
         os.sched_setaffinity(0, final or initial or range(os.sysconf("SC_NPROCESSORS_CONF")))
-        if entry.flags:
-            ns.setns(entry.init, entry.flags)
+        # The cgroup namespace comes after the clone: where namespaces are the bounds of what is
+        # delegated (nsdelegate, as systemd mounts version 2) nobody moves across one.
+        first = entry.flags & ~ns.CLONE_NEWCGROUP
+        if first:
+            ns.setns(entry.init, first)
         if entry.root >= 0:
             os.fchdir(entry.root)
             os.chroot(".")
@@ -129,6 +132,8 @@ def _run(entry: Entry, channel: Channel) -> None:
     """In the new process; never returns."""
     plan = entry.plan
     try:
+        if entry.flags & ns.CLONE_NEWCGROUP:
+            ns.setns(entry.init, ns.CLONE_NEWCGROUP)
         (fd,) = place(entry.stdio, [channel.fileno()])
         program.close_between(len(entry.stdio), [fd])
         channel = Channel.from_fd(fd)

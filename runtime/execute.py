@@ -10,7 +10,7 @@ import os
 import runtime.linux.namespaces as ns
 import runtime.linux.process as p
 from runtime import lsm
-from runtime.cgroups import Cgroup
+from runtime.cgroups import UNIFIED, Cgroup
 from runtime.cgroups.within import open_cgroup_of_init, sub_cgroups
 from runtime.channel import Channel, ProtocolError, close_all, pair
 from runtime.enter import Entry, open_root, send_helper
@@ -90,6 +90,8 @@ def execute(order: Execution) -> Executed:
     try:
         executed = Executed(_clone_inside(order, init, ours, theirs))
         try:
+            if _held_by_a_users_manager(container):
+                _attach(order, executed.pid)
             raise_limits(executed.pid, order.plan)
             ours.send({"type": "go"})
             _converse(order, executed, ours)
@@ -101,6 +103,23 @@ def execute(order: Execution) -> Executed:
         os.close(init)
         ours.close()
         theirs.close()
+
+
+def _held_by_a_users_manager(container: Container) -> bool:
+    """Whether a systemd that is not the machine's own made the cgroup (runtime/systemd)."""
+    return "scope" in container.state and container.state["scope"][1]
+
+
+def _attach(order: Execution, pid: int) -> None:
+    """The user himself may not move a process there from elsewhere; his manager may."""
+    from runtime.systemd import scope
+
+    cgroup = order.container.cgroup()
+    inner = ""
+    if order.cgroups:
+        chosen = sub_cgroups(cgroup.paths, order.cgroups).get(UNIFIED, "")
+        inner = chosen.removeprefix(cgroup.paths.get(UNIFIED, ""))
+    scope.attach(*order.container.state["scope"], pid, inner)
 
 
 def _converse(order: Execution, executed: Executed, channel: Channel) -> None:
@@ -159,7 +178,8 @@ def _clone_inside(order: Execution, init: int, ours: Channel, theirs: Channel) -
         if not flags & ns.CLONE_NEWNS:
             entry.root = open_root(container.state["pid"])
         entry.join_fds = cgroup.self_join_fds()
-        entry.unified = unified_fds(cgroup, 0 if order.cgroups else container.state["pid"])
+        if not _held_by_a_users_manager(container):
+            entry.unified = unified_fds(cgroup, 0 if order.cgroups else container.state["pid"])
         helper = send_helper(entry, as_sibling=False)
         theirs.close()
         try:

@@ -6,7 +6,6 @@ The caller must have one thread and run from a sealed interpreter (runtime/seal.
 
 from __future__ import annotations
 
-import errno
 import os
 
 import runtime.linux.mounts as m
@@ -15,23 +14,21 @@ import runtime.linux.process as p
 from runtime import idmap, lsm
 from runtime.cgroups import Cgroup
 from runtime.channel import close_all
-from runtime.errors import ConfigError, CrecheError, KernelError
+from runtime.errors import CrecheError, KernelError
 from runtime.init.main import Init
 from runtime.init.mounts import open_source
 from runtime.init.rootfs import clone_root
 from runtime.init.seal import close_import_system
+from runtime.joining import enter, open_namespaces
 from runtime.linux.files import write_text
-from runtime.linux.paths import filesystem_type
 from runtime.seccomp import Prepared, compile_filter, prepare
-from runtime.spec.sysctl import needs as sysctl_needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.plan.types import LaunchPlan, ProcessPlan
-
-NSFS_MAGIC = 0x6E736673
+    from runtime.systemd.scope import Scope
 
 
 class Launch:
@@ -41,12 +38,13 @@ class Launch:
     runtime/channel.py. cgroup_mounts: for a cgroup mount on v1, (name, host directory, links).
     filter: the compiled seccomp profile, if it is there already.
     keyring: name of the session keyring, "" for none. debug: whether init tells what it does.
-    tied: whether init dies with its parent.
+    tied: whether init dies with its parent. tolerant: see Cgroup.create. scope: have systemd make
+    the cgroup.
     """
 
     __slots__ = (
         "cgroup_mounts", "debug", "filter", "join_fds", "keyring", "labels", "listener",
-        "no_pivot", "plan", "sources", "stdio", "sync", "tied",
+        "no_pivot", "plan", "scope", "sources", "stdio", "sync", "tied", "tolerant",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +59,8 @@ class Launch:
         keyring: str = "",
         debug: bool = False,
         tied: bool = False,
+        tolerant: bool = True,
+        scope: Scope | None = None,
     ) -> None:
         self.plan = plan
         self.stdio = stdio
@@ -71,6 +71,8 @@ class Launch:
         self.keyring = keyring
         self.debug = debug
         self.tied = tied
+        self.tolerant = tolerant
+        self.scope = scope
         self.filter: Prepared | None = None
         self.labels = lsm.Labels()
         self.sources: dict[str, int] = {}
@@ -105,13 +107,25 @@ def launch(
             warn(text)
         launch_.filter = prepare(compiled.program, compiled.flags)
     try:
-        joins = _open_namespaces(plan)
+        joins = open_namespaces(plan)
         user = plan["new"] & ns.CLONE_NEWUSER or any(kind == "user" for kind, _, _ in joins)
         # The root of a user namespace may not be able to reach these paths itself. Without
         # privilege it is the other way round: only inside may mounts be cloned at all.
         launch_.sources = _open_sources(plan, everything=bool(user) and os.geteuid() == 0)
-        for text in cgroup.create(plan["cgroup_writes"], plan["cgroup_devices"]):
-            warn(text)
+        scope = launch_.scope
+        if scope is not None:
+            scope.start(plan["cgroup_devices"])
+        try:
+            for text in cgroup.create(
+                plan["cgroup_writes"],
+                plan["cgroup_devices"],
+                tolerant=launch_.tolerant,
+                ours=scope is not None,
+            ):
+                warn(text)
+        except BaseException:
+            _abandon_quietly(scope)
+            raise
         try:
             if launch_.cgroup_mounts is not None:
                 # Only those that could be made: without privilege there may be none.
@@ -121,21 +135,27 @@ def launch(
                 ]
             _delegate(launch_, cgroup)
             launch_.join_fds = cgroup.self_join_fds()
-            unified = cgroup.unified_fd()
+            # What a user may not do by himself, his manager does.
+            unified = None if scope is not None and scope.user else cgroup.unified_fd()
             _hide(0)
             try:
                 launched = _clone(launch_, joins, unified, as_sibling)
             finally:
                 _hide(1)
             try:
+                if scope is not None and scope.user:
+                    scope.attach(launched.pid)
                 prepare_child(launched.pid, plan)
             except BaseException:
                 os.kill(launched.pid, 9)  # ours or our parent's child: not reaped, so not reused
                 if not as_sibling:
                     os.waitpid(launched.pid, 0)
                 raise
+            if scope is not None:
+                scope.release()
             return launched
         except BaseException:
+            _abandon_quietly(scope)
             _remove_quietly(cgroup)
             raise
     finally:
@@ -193,51 +213,6 @@ def raise_limits(pid: int, process: ProcessPlan) -> None:
                     "raise limit to", str(hard), error.errno or 0, "process.rlimits",
                     f"the hard limit of this process is {hard_now}, and it has no CAP_SYS_RESOURCE",
                 ) from None  # fmt: skip
-
-
-def open_namespace(kind: str, path: str, key: str) -> int:
-    """A descriptor of an existing namespace, proved to be one of that kind.
-
-    O_NONBLOCK: a FIFO at the path must not hold us up. Raises KernelError, ConfigError.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError as error:
-        raise KernelError("open namespace", path, error.errno or 0, key) from None
-    try:
-        found = ns.namespace_type(fd) if filesystem_type(fd) == NSFS_MAGIC else 0
-    except OSError:
-        found = 0
-    if found != ns.FLAGS[kind]:
-        os.close(fd)
-        names = [name for name, flag in ns.FLAGS.items() if flag == found]
-        what = f"a {names[0]} namespace" if names else "not a namespace"
-        raise ConfigError(key, f"expected a {kind} namespace, but {path} is {what}")
-    return fd
-
-
-def _open_namespaces(plan: LaunchPlan) -> list[tuple[str, int, str]]:
-    opened: list[tuple[str, int, str]] = []
-    try:
-        for kind, path, key in plan["join"]:
-            fd = open_namespace(kind, path, key)
-            opened.append((kind, fd, key))
-            _refuse_host_sysctl(plan, kind, fd, key)
-    except BaseException:
-        close_all([fd for _, fd, _ in opened])
-        raise
-    return opened
-
-
-def _refuse_host_sysctl(plan: LaunchPlan, kind: str, fd: int, key: str) -> None:
-    """A namespace joined by path may be the host's own: its sysctls are not the container's."""
-    own = os.stat(f"/proc/self/ns/{ns.PROC_NAMES[kind]}")
-    joined = os.fstat(fd)
-    if (own.st_dev, own.st_ino) != (joined.st_dev, joined.st_ino):
-        return
-    for path, _ in plan["sysctl"]:
-        if sysctl_needs(path) == kind:
-            raise ConfigError("linux.sysctl", f"{path}: {key} is the host's own {kind} namespace")
 
 
 def _open_sources(plan: LaunchPlan, everything: bool) -> dict[str, int]:
@@ -315,7 +290,7 @@ def _clone_through_helper(
         try:
             os.close(reader)
             close_import_system()
-            _enter(joins)
+            enter(joins)
             if launch_.plan["new"] & ns.CLONE_NEWTIME:
                 ns.unshare(ns.CLONE_NEWTIME)
                 _write_time_offsets(launch_.plan)
@@ -342,33 +317,6 @@ def _clone_through_helper(
     return Launched(int(rest), helper if parent else 0)
 
 
-def _enter(joins: list[tuple[str, int, str]]) -> None:
-    """setns(2) in an order that works.
-
-    A namespace may belong to our user namespace or to the one that is joined: first all that we
-    may enter as we are, then the user namespace, then what it had to open for us.
-    """
-    later = []
-    for kind, fd, key in joins:
-        if kind == "user":
-            continue
-        try:
-            _enter_one(kind, fd, key)
-        except KernelError as error:
-            if error.number != errno.EPERM:
-                raise
-            later.append((kind, fd, key))
-    for kind, fd, key in [join for join in joins if join[0] == "user"] + later:
-        _enter_one(kind, fd, key)
-
-
-def _enter_one(kind: str, fd: int, key: str) -> None:
-    try:
-        ns.setns(fd, ns.FLAGS[kind])
-    except OSError as error:
-        raise KernelError(f"enter {kind} namespace", "", error.errno or 0, key) from None
-
-
 def _write_time_offsets(plan: LaunchPlan) -> None:
     for clock, seconds, nanoseconds in plan["time_offsets"]:
         _write_proc(
@@ -383,6 +331,15 @@ def _write_proc(path: str, text: str, key: str) -> None:
         write_text(path, text)
     except OSError as error:
         raise KernelError("write", path, error.errno or 0, key) from None
+
+
+def _abandon_quietly(scope: Scope | None) -> None:
+    """After a failure that is already being reported."""
+    try:
+        if scope is not None:
+            scope.abandon()
+    except (CrecheError, OSError):
+        pass
 
 
 def _remove_quietly(cgroup: Cgroup) -> None:

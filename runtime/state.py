@@ -12,14 +12,17 @@ import os
 import stat
 import time
 
+from runtime import startsocket
 from runtime.errors import CrecheError, KernelError, NoSuchContainer, StateError, strerror
 from runtime.jsonio import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NotRequired, TypedDict
+    from typing import NotRequired, TypeAlias, TypedDict
 
     from runtime.spec.types import Spec
+
+    Runner: TypeAlias = tuple[int, int, str]
 
     class State(TypedDict):
         """pid and start_time identify init on the boot boot_id; cgroup: hierarchy -> directory.
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
         status is the last one saved: creating, created, running or deleting. runner: pid, start
         time and cgroup of the process that saved it, which may be running hooks. hooks_ended: the
         stage whose hooks ran last, and how many of them have ended: who goes on runs the others.
+        scope: systemd's unit that `cgroup` belongs to, and whether a user's manager has it.
         """
 
         version: int
@@ -48,16 +52,17 @@ if TYPE_CHECKING:
         own_pid_namespace: bool
         annotations: dict[str, str]
         config: Spec
-        runner: NotRequired[tuple[int, int, str]]
+        runner: NotRequired[Runner]
         hooks_ended: NotRequired[tuple[str, int]]
+        scope: NotRequired[tuple[str, bool]]
 
 
 STATE_VERSION = 1
 _ID_MAX = 255  # one path component
 _ID_EXTRA = frozenset("_+-.")
 _STATE_FILE = "state.json"
-START_SOCKET = "start.sock"
 _STATE_LIMIT = 64 << 20
+_boot_id = ""
 
 
 def check_id(container_id: str) -> None:
@@ -244,7 +249,14 @@ def process_start_time(pid: int) -> int | None:
 
 
 def boot_id() -> str:
-    """This boot's identity: pids of another boot mean nothing."""
+    """This boot's identity: pids of another boot mean nothing. Read once."""
+    global _boot_id
+    if not _boot_id:
+        _boot_id = _read_boot_id()
+    return _boot_id
+
+
+def _read_boot_id() -> str:
     fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(fd, 64).decode().strip()
@@ -308,8 +320,7 @@ def current_status(directory: StateDir, state: State) -> str:
         return "creating"
     if _frozen(state["cgroup"]):
         return "paused"
-    waiting = os.path.exists(f"{directory.path}/{START_SOCKET}")
-    return "created" if waiting else "running"
+    return "created" if startsocket.waiting(directory.path) else "running"
 
 
 def _frozen(paths: dict[str, str]) -> bool:

@@ -38,19 +38,23 @@ class Hierarchy:
         return [word for word in self.name.split(",") if not word.startswith("name=")]
 
     def own_directory(self) -> str:
-        """Where this process's own cgroup is in the file system.
+        """Where this process's own cgroup is in the file system."""
+        return self.directory_of(self.own)
+
+    def directory_of(self, cgroup: str) -> str:
+        """Where a cgroup is in the file system, given as the kernel prints it.
 
         A cgroup outside of the mount's root (seen from within a cgroup namespace it starts with
         `/..`) has no directory here: the mount's top is the nearest one that has.
         """
-        own, root = self.own, self.root.rstrip("/")
-        if ".." in own.split("/"):
+        root = self.root.rstrip("/")
+        if ".." in cgroup.split("/"):
             return self.mountpoint
-        if own == root or own == "/":
+        if cgroup == root or cgroup == "/":
             return self.mountpoint
-        if not own.startswith(root + "/"):
+        if not cgroup.startswith(root + "/"):
             return self.mountpoint
-        return self.mountpoint + own[len(root) :].rstrip("/")
+        return self.mountpoint + cgroup[len(root) :].rstrip("/")
 
 
 class Layout:

@@ -35,14 +35,24 @@ class Cgroup:
 
     # -- making ------------------------------------------------------------------------------
 
-    def create(self, writes: Sequence[Write], devices: Sequence[Rule] | None = None) -> list[str]:
+    def create(
+        self,
+        writes: Sequence[Write],
+        devices: Sequence[Rule] | None = None,
+        *,
+        tolerant: bool = True,
+        ours: bool = False,
+    ) -> list[str]:
         """Make the cgroups and set their limits; all or nothing. Returns warnings.
 
-        devices: None leaves devices alone. An existing cgroup is used if it is empty.
+        devices: None leaves devices alone. An existing cgroup is used if it is empty. tolerant:
+        where there is no permission to make one the container goes without. ours: what is there
+        already was made for this container (by systemd).
         Raises StateError for one that is not, KernelError for what the kernel refuses, ConfigError
         for device rules that version 1 cannot express.
         """
-        self._check_unused()
+        if not ours:
+            self._check_unused()
         v1_devices = self._holder("devices")
         device_writes = []
         if devices is not None and v1_devices:
@@ -50,7 +60,7 @@ class Cgroup:
         made: list[str] = []
         warnings: list[str] = []
         try:
-            setup.make_all(self.paths, made, warnings)
+            setup.make_all(self.paths, made, warnings, tolerant)
             setup.enable_controllers(self.paths, writes)
             apply_writes(self.paths, writes)
             if devices is not None:

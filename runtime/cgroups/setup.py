@@ -36,10 +36,13 @@ def holder(paths: dict[str, str], controller: str) -> str | None:
     return None
 
 
-def make_all(paths: dict[str, str], made: list[str], warnings: list[str]) -> None:
+def make_all(
+    paths: dict[str, str], made: list[str], warnings: list[str], tolerant: bool = True
+) -> None:
     """Make the directories; takes those out of paths that may not be made.
 
-    made: gets what was made, in order, also when it fails. Raises KernelError.
+    made: gets what was made, in order, also when it fails. tolerant: a missing permission is a
+    warning. Raises KernelError.
     """
     refused = []
     for name, directory in list(paths.items()):
@@ -48,8 +51,11 @@ def make_all(paths: dict[str, str], made: list[str], warnings: list[str]) -> Non
             if "cpuset" in name.split(","):
                 tree.fill_cpuset(directory)
         except OSError as error:
-            if error.errno not in tree.NO_PERMISSION:
-                raise KernelError("make cgroup", directory, error.errno or 0) from None
+            if error.errno not in tree.NO_PERMISSION or not tolerant:
+                hint = ""
+                if error.errno in tree.NO_PERMISSION:
+                    hint = "--rootless true goes without the cgroups that cannot be made"
+                raise KernelError("make cgroup", directory, error.errno or 0, hint=hint) from None
             del paths[name]
             reason = os.strerror(error.errno).lower()
             refused.append(f"{name} ({directory}: {reason})")
@@ -95,11 +101,11 @@ def limit_devices(
             bpf.set_program(paths[UNIFIED], device_program(rules))
         except KernelError as error:
             # Not for a user, nor root of a user namespace: neither can make device nodes either.
-            if error.number != errno.EPERM or _real_root():
+            if error.number != errno.EPERM or real_root():
                 raise
 
 
-def _real_root() -> bool:
+def real_root() -> bool:
     """Root, and of the first user namespace: the one that maps every id to itself."""
     whole = ["0", "0", "4294967295"]
     return os.geteuid() == 0 and read_file("/proc/self", "uid_map").split() == whole

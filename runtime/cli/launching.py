@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from runtime.cli.options import Flag, parse_int
+from runtime.cli.options import FALSE_WORDS, TRUE_WORDS, Flag, parse_int
 from runtime.errors import CrecheError, strerror
 
 TYPE_CHECKING = False
@@ -41,15 +41,30 @@ ABOUT_ID = """\
    container under the same --root may have it."""
 
 
-def refuse_unsupported(call: Call) -> None:
-    """Fail for what the command line may ask and this version cannot do."""
-    if call.options.on("systemd-cgroup"):
-        raise CrecheError(
-            "not yet supported: --systemd-cgroup; leave it out to have cgroups made directly"
-        )
+def cgroup_manager(call: Call) -> str:
+    """Who is to make the cgroups, by runc's option or crun's. Raises CrecheError."""
+    from runtime.lifecycle.cgroups import MANAGERS
+
     manager = call.options.text("cgroup-manager")
-    if manager != "cgroupfs":
-        raise CrecheError(f"not yet supported: --cgroup-manager {manager}; use cgroupfs")
+    if manager not in MANAGERS:
+        expected = ", ".join(MANAGERS)
+        raise CrecheError(f"invalid --cgroup-manager {manager!r}, expected one of: {expected}")
+    return "systemd" if call.options.on("systemd-cgroup") else manager
+
+
+def tolerates_missing_permission(call: Call) -> bool:
+    """Whether cgroups that may not be made are left out: --rootless. Raises CrecheError.
+
+    auto: for everybody but the host's root, as with runc.
+    """
+    given = call.options.text("rootless")
+    if given in TRUE_WORDS or given in FALSE_WORDS:
+        return given in TRUE_WORDS
+    if given != "auto":
+        raise CrecheError(f"invalid --rootless {given!r}, expected true, false or auto")
+    from runtime.cgroups.setup import real_root
+
+    return not real_root()
 
 
 def bundle_directory(call: Call) -> str:
@@ -153,7 +168,7 @@ def creation(call: Call, *, detach: bool) -> CreateRequest:
     """What the command line of create or run asks for, checked. Raises CrecheError."""
     from runtime.lifecycle.request import CreateRequest
 
-    refuse_unsupported(call)
+    manager, tolerant = cgroup_manager(call), tolerates_missing_permission(call)
     bundle = bundle_directory(call)
     spec = load_spec(call, bundle)
     process = spec.get("process")
@@ -183,4 +198,6 @@ def creation(call: Call, *, detach: bool) -> CreateRequest:
         no_new_keyring=call.flags.on("no-new-keyring"),
         notify=notified,
         tied=not detach,
+        cgroups=manager,
+        tolerant=tolerant,
     )

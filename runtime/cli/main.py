@@ -23,6 +23,7 @@ ENTERING = frozenset(("create", "exec", "run"))
 
 # Each is a module of runtime.commands.
 COMMANDS = (
+    "checkpoint",
     "create",
     "delete",
     "events",
@@ -34,6 +35,7 @@ COMMANDS = (
     "pause",
     "plan",
     "ps",
+    "restore",
     "resume",
     "run",
     "spec",
@@ -49,12 +51,18 @@ GLOBAL_FLAGS = (
     Flag("log", "append log lines to this file in place of stderr", "string"),
     Flag("log-format", "form of log lines: text or json", "string", "text"),
     Flag("root", "directory for the state of containers, best on a tmpfs", "string"),
-    Flag("systemd-cgroup", "let systemd make the cgroups (not yet supported)"),
+    Flag("systemd-cgroup", "let systemd make the cgroups: a scope for each container"),
     Flag(
         "rootless", "ignore missing permission for cgroups: true, false or auto", "string", "auto"
     ),
     # crun's; engines set up for crun pass them.
-    Flag("cgroup-manager", "who makes the cgroups: cgroupfs", "string", "cgroupfs", hidden=True),
+    Flag(
+        "cgroup-manager",
+        "who makes the cgroups: cgroupfs, systemd or disabled",
+        "string",
+        "cgroupfs",
+        hidden=True,
+    ),
     Flag("log-level", "error, warning or debug", "string", "warning", hidden=True),
     Flag("help, h", "show help"),
     Flag("version, v", "print the version"),

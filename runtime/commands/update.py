@@ -125,16 +125,35 @@ def revise(call: Call, container: Container, wanted: Resources) -> None:
     saved: Resources = linux.get("resources", {})
     if wanted.get("devices"):
         call.log.debug("update: the rules for devices are left as they are")
+    kept = to_save(saved, wanted)
     resources = to_write(saved, wanted)
+    scope = container.state.get("scope")
+    if scope is not None:
+        resources = with_whole_quota(resources, kept)
     writes = compile_resources(resources, discover(), call.log.warning, "resources")
     cgroup = container.cgroup()
     before = snapshot(cgroup.paths, writes)
+    if scope is not None:
+        from runtime.systemd.scope import change
+
+        change(*scope, saved, kept)
     try:
         cgroup.apply(writes)
     except BaseException:
+        if scope is not None:
+            change(*scope, kept, saved)
         restore(cgroup.paths, before)
         raise
-    linux["resources"] = to_save(saved, wanted)
+    linux["resources"] = kept
+
+
+def with_whole_quota(resources: Resources, kept: Resources) -> Resources:
+    """systemd has just written its rounded quota: quota and period have both to be written anew."""
+    cpu = resources.get("cpu") or {}
+    if not (cpu.get("quota") or cpu.get("period")):
+        return resources
+    pair = {key: kept["cpu"][key] for key in ("quota", "period") if kept["cpu"].get(key)}
+    return {**resources, "cpu": {**cpu, **pair}}
 
 
 def check_rdt(container: Container, schemas: dict[str, str]) -> str:

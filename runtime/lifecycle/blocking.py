@@ -16,6 +16,7 @@ from runtime.state import StateDir, open_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runtime.criu.order import Order
     from runtime.lifecycle.protocol import Step, Steps
     from runtime.lifecycle.request import CreateRequest, Logger
 
@@ -54,6 +55,8 @@ def perform(container: Container, step: Step) -> None:
             _run_hooks(container, step)
         case steps.HandOver():
             container.hand_over()
+        case steps.Restore():
+            _restore(container, step.order)
         case steps.ReleaseInit():
             container.hang_up()
             container.release_init()
@@ -98,6 +101,8 @@ def _launch(container: Container) -> None:
             keyring=container.keyring(),
             debug=bool(getattr(request.log, "debugging", False)),
             tied=request.tied,
+            tolerant=request.tolerant,
+            scope=container.scope,
         )
         launched = launch(order, cgroup, container.log.warning)
         container.own_cgroup(cgroup.paths)
@@ -110,6 +115,16 @@ def _launch(container: Container) -> None:
         theirs.close()
         if listener >= 0:
             os.close(listener)
+
+
+def _restore(container: Container, order: Order) -> None:
+    from runtime.criu.restore import restore
+
+    def run_hooks() -> None:
+        for stage in ("prestart", "createRuntime"):
+            _run_hooks(container, steps.RunHooks(stage, "creating"))
+
+    restore(container, order, run_hooks)
 
 
 def _run_hooks(container: Container, step: steps.RunHooks) -> None:
@@ -153,6 +168,19 @@ def create(request: CreateRequest) -> Container:
         container.directory.lock()
         drive(container, steps.create())
         container.hang_up()
+        container.directory.unlock()
+        return container
+    except BaseException:
+        container.close()
+        raise
+
+
+def restore(request: CreateRequest, order: Order) -> Container:
+    """A container that runs on from a checkpoint. The caller closes the result."""
+    container = Container.claim(request)
+    try:
+        container.directory.lock()
+        drive(container, steps.restore(order))
         container.directory.unlock()
         return container
     except BaseException:

@@ -5,22 +5,20 @@ Both drivers use these: blocking.py waits with system calls, the supervisor's dr
 
 from __future__ import annotations
 
-import _socket
 import os
 import time
 
 import runtime.linux.process as p
-from hooks.cgroup import own_cgroup, sweep
-from runtime import SPEC_VERSION
-from runtime.cgroups import Cgroup, discover, resolve_paths
+from runtime import SPEC_VERSION, startsocket
+from runtime.cgroups import Cgroup, discover
 from runtime.channel import Channel, close_all
 from runtime.errors import InitError, KernelError, StateError
 from runtime.handover import send_console, send_pidfd, write_pid_file
+from runtime.lifecycle import cgroups, runner
 from runtime.linux.namespaces import FLAGS
 from runtime.plan.compile import compile_plan
 from runtime.seccomp import agent
 from runtime.state import (
-    START_SOCKET,
     STATE_VERSION,
     StateDir,
     boot_id,
@@ -38,17 +36,18 @@ if TYPE_CHECKING:
     from runtime.lifecycle.request import CreateRequest, Logger
     from runtime.plan.types import LaunchPlan
     from runtime.state import State
+    from runtime.systemd.scope import Scope
 
 
 class Container:
-    """directory, state: as saved. plan, request, layout: only while it is being created.
+    """directory, state: as saved. plan, request, layout, scope: only while it is being created.
 
     console: the pty's master after create, or -1; whoever takes it sets -1. pidfd: of init, or -1.
     """
 
     __slots__ = (
         "channel", "console", "console_name", "directory", "layout", "log", "pidfd", "plan",
-        "request", "state",
+        "request", "scope", "state",
     )  # fmt: skip
 
     def __init__(self, directory: StateDir, state: State, log: Logger) -> None:
@@ -58,6 +57,7 @@ class Container:
         self.plan: LaunchPlan | None = None
         self.request: CreateRequest | None = None
         self.layout: Layout | None = None
+        self.scope: Scope | None = None
         self.channel: Channel | None = None
         self.console = -1
         self.console_name = ""
@@ -76,9 +76,13 @@ class Container:
         layout = layout or discover()
         plan = plan or compile_plan(spec, layout, request.bundle, request.log.warning)
         check_rootfs(plan["rootfs"])
-        cgroups_path = spec.get("linux", {}).get("cgroupsPath")
-        paths = resolve_paths(cgroups_path, request.id, layout)
-        directory.create()
+        scope, paths = cgroups.choose(request, layout)
+        try:
+            directory.create()
+        except BaseException:
+            if scope is not None:
+                scope.close()
+            raise
         state: State = {
             "version": STATE_VERSION,
             "id": request.id,
@@ -100,10 +104,13 @@ class Container:
             "annotations": spec.get("annotations", {}),
             "config": spec,
         }
+        if scope is not None:
+            state["scope"] = (scope.unit.name, scope.user)
         container = cls(directory, state, request.log)
         container.plan = plan
         container.request = request
         container.layout = layout
+        container.scope = scope
         return container
 
     @classmethod
@@ -148,6 +155,7 @@ class Container:
             except OSError:
                 continue
         if self.state["cgroup"]:
+            cgroups.stop_scope(self.state, self.log.warning)
             self.cgroup().remove()
         if self.state["resctrl"]:
             from runtime import resctrl
@@ -179,37 +187,16 @@ class Container:
 
     def save(self, status: str) -> None:
         """Save what is known; this process is the one that runs hooks from here on."""
-        self._sweep_hooks()
-        runner = os.getpid()
-        self.state["runner"] = (runner, process_start_time(runner) or 0, own_cgroup() or "")
+        runner.sweep_after(self.state)
+        self.state["runner"] = runner.this_process()
         self.state["status"] = status
         self.directory.save(self.state)
-
-    def _sweep_hooks(self) -> None:
-        """If whoever ran hooks last was killed meanwhile, its hooks have outlived it."""
-        runner = self.state.get("runner")
-        if runner and runner[2] and self.state["boot_id"] == boot_id():
-            pid, start_time, base = runner
-            if pid != os.getpid() and process_start_time(pid) != start_time:
-                sweep(base, pid)
 
     # -- creating ----------------------------------------------------------------------------
 
     def listen(self) -> int:
-        """The start socket, in the 0700 state directory; a descriptor that init accepts on."""
-        directory = os.open(self.directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
-        sock = _socket.socket(_socket.AF_UNIX, kind, 0)
-        try:
-            # By descriptor: sun_path has 108 bytes, a state root may be longer.
-            sock.bind(f"/proc/self/fd/{directory}/{START_SOCKET}")
-            sock.listen(1)
-            return sock.detach()
-        except OSError as error:
-            raise KernelError("listen on", START_SOCKET, error.errno or 0) from None
-        finally:
-            sock.close()
-            os.close(directory)
+        """The start socket; a descriptor that init accepts on."""
+        return startsocket.listen(self.directory.path)
 
     def adopt_init(self, pid: int) -> None:
         """Note who init is; it is our child, so the pid cannot have been reused yet."""
@@ -327,26 +314,13 @@ class Container:
 
     def release_init(self) -> None:
         """Connect to init and tell it to run the program; the answer comes on self.channel."""
-        directory = os.open(self.directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
-        sock = _socket.socket(_socket.AF_UNIX, kind, 0)
-        try:
-            sock.connect(f"/proc/self/fd/{directory}/{START_SOCKET}")
-        except OSError as error:
-            sock.close()
-            raise KernelError("connect to", START_SOCKET, error.errno or 0) from None
-        finally:
-            os.close(directory)
-        self.channel = Channel(sock)
+        self.channel = Channel(startsocket.connect(self.directory.path))
         self.tell("start", "created")
 
     def program_runs(self) -> None:
         """The exec has happened: from here on the container counts as running."""
         self.hang_up()
-        try:
-            os.unlink(f"{self.directory.path}/{START_SOCKET}")
-        except FileNotFoundError:
-            pass
+        startsocket.remove(self.directory.path)
 
     def hang_up(self) -> None:
         if self.channel is not None:
@@ -358,6 +332,9 @@ class Container:
     def close(self) -> None:
         """Let go of every descriptor; the container itself stays."""
         self.hang_up()
+        if self.scope is not None:
+            self.scope.close()
+            self.scope = None
         for name in ("console", "pidfd"):
             fd = getattr(self, name)
             if fd >= 0:

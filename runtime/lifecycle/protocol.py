@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from runtime.criu.order import Order
+
     Steps = Generator["Step", object, None]
 
 
@@ -100,6 +102,15 @@ class Warn(Step):
         self.text = text
 
 
+class Restore(Step):
+    """Make the cgroup and have CRIU make the processes, from the images that `order` names."""
+
+    __slots__ = ("order",)
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+
 class ReleaseInit(Step):
     """Connect to init's start socket and tell it to run the program."""
 
@@ -151,6 +162,23 @@ def create() -> Steps:
         yield Expect("created")
         yield HandOver()
         yield SaveState("created")
+    except BaseException:
+        yield from _undo()
+        raise
+
+
+def restore(order: Order) -> Steps:
+    """From a claimed id to a container that runs, out of a checkpoint. Fails as create does."""
+    try:
+        yield SaveState("creating")
+    except BaseException:
+        yield from _give_back()
+        raise
+    try:
+        yield Restore(order)
+        yield HandOver()
+        yield SaveState("running")
+        yield RunHooks("poststart", "running")
     except BaseException:
         yield from _undo()
         raise

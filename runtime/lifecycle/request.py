@@ -20,11 +20,13 @@ class CreateRequest:
 
     stdio: descriptors for 0, 1, 2 and on (-1: a hole). notify: make the directory that spec mounts
     for sd_notify(3) (runtime/notify.py). tied: init dies with the process that launches it.
+    cgroups: who makes the cgroups: cgroupfs (ourselves), systemd, or disabled (nobody). tolerant:
+    where there is no permission to make one the container goes without.
     """
 
     __slots__ = (
-        "bundle", "console_socket", "id", "log", "no_new_keyring", "no_pivot", "notify",
-        "pid_file", "pidfd_socket", "root", "spec", "stdio", "tied",
+        "bundle", "cgroups", "console_socket", "id", "log", "no_new_keyring", "no_pivot", "notify",
+        "pid_file", "pidfd_socket", "root", "spec", "stdio", "tied", "tolerant",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +45,8 @@ class CreateRequest:
         no_new_keyring: bool = False,
         notify: bool = False,
         tied: bool = False,
+        cgroups: str = "cgroupfs",
+        tolerant: bool = True,
     ) -> None:
         self.root = root
         self.id = container_id
@@ -57,3 +61,5 @@ class CreateRequest:
         self.no_new_keyring = no_new_keyring
         self.notify = notify
         self.tied = tied
+        self.cgroups = cgroups
+        self.tolerant = tolerant

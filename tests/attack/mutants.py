@@ -317,7 +317,7 @@ MUTANTS = {
             "        os.setsid()\n        os.umask(0o022)",
             "        os.umask(0o022)",
         ),
-        ("runtime/execute.py", "            os.setsid()\n", ""),
+        ("runtime/enter.py", "            os.setsid()\n", ""),
     ),
     "callers-signals": _mutant(
         "default dispositions and an empty mask of signals",
@@ -350,9 +350,9 @@ MUTANTS = {
     "abstract-start": _mutant(
         "a start socket in the state directory",
         (
-            "runtime/lifecycle/container.py",
-            'sock.bind(f"/proc/self/fd/{directory}/{START_SOCKET}")',
-            'sock.bind("\\0" + self.directory.id)',
+            "runtime/startsocket.py",
+            "        sock.bind(path)\n",
+            '        sock.bind("\\0" + directory.rpartition("/")[2])\n',
         ),
     ),
     "writable-cgroups": _mutant(
@@ -376,8 +376,8 @@ MUTANTS = {
         "the device rules of the container's cgroup",
         (
             "runtime/launch.py",
-            'cgroup.create(plan["cgroup_writes"], plan["cgroup_devices"])',
-            'cgroup.create(plan["cgroup_writes"], None)',
+            'plan["cgroup_devices"],\n                tolerant=',
+            "None,\n                tolerant=",
         ),
     ),
     "follows-sources": _mutant(
@@ -390,11 +390,11 @@ MUTANTS = {
     ),
     "any-namespace": _mutant(
         "the proof of a namespace's type",
-        ("runtime/launch.py", "    if found != ns.FLAGS[kind]:\n", "    if found == -1:\n"),
+        ("runtime/joining.py", "    if found != ns.FLAGS[kind]:\n", "    if found == -1:\n"),
     ),
     "hosts-sysctls": _mutant(
         "comparing a joined namespace with the host's",
-        ("runtime/launch.py", "            _refuse_host_sysctl(plan, kind, fd, key)\n", ""),
+        ("runtime/joining.py", "            _refuse_host_sysctl(plan, kind, fd, key)\n", ""),
     ),
     "remembers-all": _mutant(
         "keeping but the end of what a hook prints",

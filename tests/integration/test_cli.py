@@ -118,12 +118,47 @@ def test_ids_that_could_be_paths_are_refused(
     assert "invalid container ID" in message(result.stderr)
 
 
-def test_systemd_cgroups_are_refused_clearly(creche: Runtime, bundle: Bundles) -> None:
-    result = creche.run(["--systemd-cgroup", "run", "-b", bundle(), "x"]).failed(1)
+def test_without_systemd_the_error_says_what_to_do(creche: Runtime, bundle: Bundles) -> None:
+    """Here /run is empty, as on a machine without it. What it does is shown by tests/system."""
+    for words in (["--systemd-cgroup"], ["--cgroup-manager", "systemd"]):
+        result = creche.run([*words, "run", "-b", bundle(), "x"]).failed(1)
 
-    assert message(result.stderr).startswith(
-        "creche run failed: not yet supported: --systemd-cgroup"
+        assert message(result.stderr) == (
+            "creche run failed: --systemd-cgroup: systemd does not run this machine (no "
+            "/run/systemd/system); leave the option out to have cgroups made directly"
+        )
+        assert not creche.root.exists() or not list(creche.root.iterdir())
+
+
+def test_a_cgroup_manager_that_does_not_exist(creche: Runtime, bundle: Bundles) -> None:
+    result = creche.run(["--cgroup-manager", "libcgroup", "run", "-b", bundle(), "x"]).failed(1)
+
+    assert "expected one of: cgroupfs, systemd, disabled" in message(result.stderr)
+
+
+def test_without_cgroups(creche: Runtime, bundle: Bundles, container_id: str) -> None:
+    """crun's --cgroup-manager disabled: the container stays in its caller's groups."""
+    own = Path("/proc/self/cgroup").read_text()
+    option = ["--cgroup-manager", "disabled"]
+    directory = bundle(
+        {"linux": {"resources": {"devices": []}}}, sh="cat /proc/self/cgroup; sleep 60"
     )
+    seen = creche.root.parent / "seen"
+    with seen.open("wb") as out:
+        subprocess.run(
+            creche.argv([*option, "run", "-d", "-b", directory, container_id]),
+            stdin=subprocess.DEVNULL, stdout=out, check=True, timeout=DEADLINE,
+        )  # fmt: skip
+    assert wait_text(seen, own.splitlines()[-1]) == own
+    assert creche.run(["exec", container_id, "cat", "/proc/self/cgroup"]).ok().stdout == own
+    refused = creche.run(["pause", container_id]).failed(1)
+    assert "no cgroup that can be frozen" in message(refused.stderr)
+    creche.run(["kill", "-a", container_id, "KILL"]).ok()
+    creche.run(["delete", "--force", container_id]).ok()
+
+    limited = bundle({"linux": {"resources": {"pids": {"limit": 5}}}})
+    result = creche.run([*option, "run", "-b", limited, container_id]).failed(1)
+    assert "linux.resources.pids.limit: cannot be kept" in message(result.stderr)
 
 
 # spec, list, features, plan ---------------------------------------------------------------------

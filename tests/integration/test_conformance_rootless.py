@@ -200,3 +200,19 @@ def test_a_range_that_it_was_not_given_is_refused(user: User) -> None:
     assert "linux.uidMappings" in err
     assert "/etc/subuid" in err
     assert not (user.directory / "creche/crt-refused").exists()
+
+
+def test_whether_missing_cgroups_are_an_error(user: User) -> None:
+    """--rootless: false makes them one, true and auto (for a user) go without."""
+    made = user.bundle({"uidMappings": ONE, "gidMappings": ONE}, sh="echo ran")
+    for mode in ("true", "auto"):
+        status, out, err = user.run("--rootless", mode, "run", "-b", str(made), "crt-mode")
+        assert (status, out) == (0, "ran\n"), err
+    status, out, err = user.run("--rootless", "false", "run", "-b", str(made), "crt-mode")
+    assert (status, out) == (1, "")
+    assert "make cgroup" in err
+    assert "--rootless true goes without" in err
+    assert not (user.directory / "creche/crt-mode").exists()
+    status, _, err = user.run("--rootless", "maybe", "run", "-b", str(made), "crt-mode")
+    assert status == 1
+    assert "expected true, false or auto" in err

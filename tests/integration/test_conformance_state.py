@@ -122,12 +122,6 @@ def test_help_names_each_command(creche: Runtime, words: list[str]) -> None:
         assert re.search(rf"^ +{command}\b", text, re.MULTILINE), command
 
 
-def test_commands_that_are_not_there(creche: Runtime) -> None:
-    """Until checkpoint and restore are, they say so as any unknown command."""
-    for command in ("checkpoint", "restore"):
-        creche.run([command, "x"]).failed(3)
-
-
 def test_the_root_directory_holds_no_state(creche: Runtime) -> None:
     """Not by --root, and an empty $XDG_RUNTIME_DIR does not count."""
     env = {"PATH": PATH_VARIABLE, "XDG_RUNTIME_DIR": ""}

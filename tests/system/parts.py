@@ -56,15 +56,15 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
     ),
 }
 
-PARTS = ("integration", "service")
+PARTS = ("integration", "service", "scopes", "checkpoint")
 
 COMMON = ("-q", "-o", "faulthandler_timeout=600", "--durations=10")
 
 
 def arguments(part: str) -> list[str]:
     """Return pytest's arguments for a part."""
-    if part == "service":
-        return [*COMMON, "tests/system/test_service.py"]
+    if part != "integration":
+        return [*COMMON, f"tests/system/test_{part}.py"]
     words = []
     for path, tests in INTEGRATION.items():
         words += [f"{path}::{test}" for test in tests] or [path]

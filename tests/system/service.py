@@ -27,10 +27,10 @@ _PROGRAM = Path("/usr/bin/creched")
 Event = dict[str, Any]
 
 
-def outside(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def outside(*words: str | os.PathLike[str], check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program in the namespaces of process 1."""
     done = subprocess.run(
-        ["nsenter", "--target", "1", "--mount", "--net", "--uts", *map(str, words)],
+        ["nsenter", "--target", "1", "--mount", "--net", "--uts", *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 # Other people's packages, and where each may be used.
 MAY_USE = {
     "hooks": {"trio": {"hooks/concurrent.py"}},
-    "runtime": {},
+    "runtime": {"jeepney": {"runtime/systemd/bus.py", "runtime/systemd/library.py"}},
     "supervisor": {
         **dict.fromkeys(("trio", "structlog", "pyroute2", "pyinotify", "outcome")),
         "h11": {"supervisor/control/connection.py"},

@@ -1,0 +1,1 @@
+"""Containers to disk and back, by CRIU (`checkpoint`, `restore`). Nothing else imports it."""
