@@ -144,15 +144,16 @@ def _run(entry: Entry, channel: Channel) -> None:
             os.setsid()
             if entry.flags & ns.CLONE_NEWUSER:
                 become_root_inside()
+            labelled = entry.labels.apparmor or entry.labels.selinux
+            proc = open_private() if labelled else -1
             if entry.keyring:
-                join_keyring(entry.keyring)
+                join_keyring(entry.keyring, entry.labels.selinux, proc)
             slave = _terminal(channel, plan) if plan["terminal"] else -1
 
             def warn(text: str) -> None:
                 channel.send({"type": "warning", "text": text})
 
-            if entry.labels.apparmor or entry.labels.selinux:
-                proc = open_private()
+            if proc >= 0:
                 lsm.apply(entry.labels, proc)
                 os.close(proc)
             path, env = become(plan, slave, entry.filter is not None, warn)

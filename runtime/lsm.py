@@ -95,6 +95,18 @@ def apply(labels: Labels, proc: int) -> None:
             raise _error(labels.selinux, error, "process.selinuxLabel") from None
 
 
+def label_keys(label: str, proc: int) -> None:
+    """The SELinux label of keys that are made from here on; "" for the policy's own choice.
+
+    A session keyring has to be usable by what runs under the process's label (keyrings(7)).
+    Raises KernelError.
+    """
+    try:
+        _write(proc, "attr/keycreate", label)
+    except OSError as error:
+        raise _error(label, error, "process.selinuxLabel") from None
+
+
 def _write(proc: int, name: str, text: str) -> None:
     # `self` is a symbolic link, which strict look-ups refuse; our pid in this procfs is not.
     procfs.write(proc, f"{own_pid(proc)}/{name}", text)

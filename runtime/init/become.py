@@ -6,6 +6,7 @@ import os
 
 import runtime.linux.process as p
 from hooks.errors import HookError
+from runtime import lsm
 from runtime.channel import Channel
 from runtime.errors import CrecheError, InitError, KernelError
 from runtime.init import console, credentials, program
@@ -96,9 +97,16 @@ def become_root_inside() -> None:
         ) from None  # fmt: skip
 
 
-def join_keyring(name: str) -> None:
-    """A session keyring of the container's own; kernels without keys have nothing to leak."""
+def join_keyring(name: str, label: str = "", proc: int = -1) -> None:
+    """A session keyring of the container's own; kernels without keys have nothing to leak.
+
+    label: the SELinux label it gets; proc: a procfs of our own, needed for that alone.
+    """
+    if label:
+        lsm.label_keys(label, proc)
     try:
         p.join_session_keyring(name)
     except OSError:
         pass
+    if label:
+        lsm.label_keys("", proc)

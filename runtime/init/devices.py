@@ -7,6 +7,7 @@ cannot have nodes made or files removed on the host (CVE-2026-41579).
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 
@@ -142,3 +143,26 @@ def open_host_null() -> int:
         os.close(fd)
         raise KernelError("open", "/dev/null", errno.ENODEV, "", "it is not the device 1:3")
     return fd
+
+
+def reopen_null() -> None:
+    """Make /dev/null among 0, 1 and 2 the container's own.
+
+    The caller's belongs to a mount that is not in the container: CRIU could not save that.
+    """
+    number = os.makedev(1, 3)
+    for fd in range(3):
+        try:
+            if not _is_device(os.fstat(fd), number):
+                continue
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+            own = os.open("/dev/null", flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # as it was given, then
+        if _is_device(os.fstat(own), number):
+            os.dup2(own, fd, inheritable=True)
+        os.close(own)
+
+
+def _is_device(info: os.stat_result, number: int) -> bool:
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == number

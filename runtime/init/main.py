@@ -99,11 +99,11 @@ class Init:
             become_root_inside()
         if plan["new"] & CLONE_NEWCGROUP:
             _do("unshare cgroup namespace", lambda: unshare(CLONE_NEWCGROUP))
-        if self.launch.keyring:
-            join_keyring(self.launch.keyring)
         if plan["loopback"]:
             _do("bring up", loopback_up, "lo")
         proc = _do("open a private procfs", procfs.open_private)
+        if self.launch.keyring:
+            join_keyring(self.launch.keyring, self.launch.labels.selinux, proc)
         null = devices.open_host_null()
         root = self._make_root(channel, place, sources)
         slave = self._make_devices(channel, root)
@@ -121,6 +121,8 @@ class Init:
         os.close(proc)
         self._enter(root)
         os.close(root)
+        if self.private_mounts and plan["setup_dev"]:
+            devices.reopen_null()
         self._become(channel, slave)
 
     def _make_root(self, channel: Channel, place: int, sources: dict[str, int]) -> int:

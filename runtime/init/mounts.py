@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 import runtime.linux.mounts as m
 from runtime.errors import KernelError
 from runtime.init.copyup import copy_owner, copy_tree
 from runtime.init.inroot import is_directory, open_or_create, open_path, open_real_directory
-from runtime.linux.paths import PROC_SUPER_MAGIC, filesystem_type
+from runtime.linux.paths import PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, filesystem_type, openat2
 from runtime.plan.mounts import PROC_FILES
 
 TYPE_CHECKING = False
@@ -55,6 +56,8 @@ def perform(
     if op["kind"] == "bind":
         tree = open_source(op) if source is None else source
     try:
+        if op["copy_link"] and _copy_link(root, op, tree):
+            return None
         wants_directory = op["kind"] != "bind" or is_directory(tree)
         target, created = _target(root, op, wants_directory)
         try:
@@ -101,9 +104,39 @@ def _set_attributes(tree: int, op: MountOp) -> None:
         m.mount_setattr(tree, op["set"], op["clear"])
 
 
+def _copy_link(root: int, op: MountOp, tree: int) -> bool:
+    """Make a source that is a symbolic link again at the destination; False if it is none.
+
+    One that is there already, and leads to the same place, will do.
+    """
+    if not stat.S_ISLNK(os.fstat(tree).st_mode):
+        return False
+    wanted = os.readlink("", dir_fd=tree)
+    parent, _, name = op["destination"].rstrip("/").rpartition("/")
+    try:
+        directory, _created = open_or_create(root, parent or "/", True)
+        try:
+            os.symlink(wanted, name, dir_fd=directory)
+        except FileExistsError:
+            if _link_at(directory, name) != wanted:
+                raise
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise _error("make the symbolic link", op, error) from None
+    return True
+
+
+def _link_at(directory: int, name: str) -> str | None:
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError:
+        return None
+
+
 def _target(root: int, op: MountOp, directory: bool) -> tuple[int, bool]:
     try:
-        target, created = open_or_create(root, op["destination"], directory)
+        target, created = _open_target(root, op, directory)
         if op["fstype"] in ("proc", "sysfs") and op["kind"] == "filesystem":
             # A symbolic link here would let the image choose what its masks apply to.
             os.close(target)
@@ -117,6 +150,17 @@ def _target(root: int, op: MountOp, directory: bool) -> tuple[int, bool]:
         hint = "source and destination must both be directories or both be files"
         raise KernelError("mount", op["destination"], number, _name(op), hint)
     return target, created
+
+
+def _open_target(root: int, op: MountOp, directory: bool) -> tuple[int, bool]:
+    if not op["follow_destination"]:
+        try:
+            # A symbolic link is mounted over.
+            flags = os.O_PATH | os.O_NOFOLLOW
+            return openat2(root, op["destination"], flags, RESOLVE_IN_ROOT), False
+        except FileNotFoundError:
+            pass
+    return open_or_create(root, op["destination"], directory)
 
 
 def _refuse_inside_proc(target: int, op: MountOp) -> None:

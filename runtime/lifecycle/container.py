@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 
-import runtime.linux.process as p
 from runtime import SPEC_VERSION, startsocket
 from runtime.cgroups import Cgroup, discover
 from runtime.channel import Channel, close_all
@@ -16,6 +15,7 @@ from runtime.errors import InitError, KernelError, StateError
 from runtime.handover import send_console, send_pidfd, write_pid_file
 from runtime.lifecycle import cgroups, runner
 from runtime.linux.namespaces import FLAGS
+from runtime.linux.pidfd import await_end, signal_quietly
 from runtime.plan.compile import compile_plan
 from runtime.seccomp import agent
 from runtime.state import (
@@ -347,10 +347,10 @@ class Container:
         pidfd = self.pidfd if self.pidfd >= 0 else open_init(self.state)
         try:
             if pidfd is not None:
-                _signal_quietly(pidfd, 9)
+                signal_quietly(pidfd, 9)
             gone = not self.state["cgroup"] or self.cgroup().kill_all()
             if pidfd is not None:
-                _await_end(pidfd)
+                await_end(pidfd)
             if not gone:
                 raise StateError(
                     f"processes of container {self.directory.id} cannot be killed "
@@ -379,23 +379,3 @@ def check_rootfs(path: str) -> None:
         hint = "a symbolic link is not followed" if os.path.islink(path) else ""
         raise KernelError("open", path, error.errno or 0, "root.path", hint) from None
     os.close(fd)
-
-
-def _signal_quietly(pidfd: int, number: int) -> None:
-    try:
-        p.pidfd_send_signal(pidfd, number)
-    except OSError:
-        pass  # gone already
-
-
-def _await_end(pidfd: int) -> None:
-    """Wait until the process behind a killed pidfd is gone; reap it if it is our child."""
-    from select import POLLIN, poll
-
-    poller = poll()
-    poller.register(pidfd, POLLIN)
-    poller.poll(10_000)
-    try:
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except OSError:
-        pass  # ECHILD: somebody else's child

@@ -1,4 +1,4 @@
-"""How a process ended that is not our child, as far as the kernel says (pidfd, /proc)."""
+"""Ending processes by their pidfd; how one ended that is not our child (pidfd, /proc)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import struct
+
+import runtime.linux.process as p
 
 _PIDFD_GET_INFO = 0xC040FF0B
 """_IOWR(0xFF, 11, 64 bytes): struct pidfd_info as it was first (Linux 6.13); kernels that know a
@@ -85,3 +87,24 @@ def _may_trace() -> bool:
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) & 1 << 19)
     return False
+
+
+def signal_quietly(pidfd: int, number: int) -> None:
+    """Send a signal; fine if the process is gone."""
+    try:
+        p.pidfd_send_signal(pidfd, number)
+    except OSError:
+        pass  # gone already
+
+
+def await_end(pidfd: int) -> None:
+    """Wait until the process behind a killed pidfd is gone; reap it if it is our child."""
+    from select import POLLIN, poll
+
+    poller = poll()
+    poller.register(pidfd, POLLIN)
+    poller.poll(10_000)
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except OSError:
+        pass  # ECHILD: somebody else's child

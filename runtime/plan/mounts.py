@@ -58,7 +58,17 @@ PROPAGATION: dict[str, tuple[int, bool]] = {
 SUPERBLOCK = ("sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand")
 # Words that change nothing for a mount made by fsopen(2).
 NEUTRAL = ("defaults", "silent", "loud", "iversion", "noiversion")
-SPECIAL = ("bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap", "src-nofollow")
+SPECIAL = (
+    "bind",
+    "rbind",
+    "remount",
+    "tmpcopyup",
+    "idmap",
+    "ridmap",
+    "src-nofollow",
+    "dest-nofollow",
+    "copy-symlink",
+)
 
 # What may be mounted below /proc: files that lxcfs and its like provide (as runc; CVE-2019-16884).
 PROC_FILES = (
@@ -109,6 +119,8 @@ def compile_mount(
         "copy_up": False,
         "idmap": None,
         "follow_source": True,
+        "follow_destination": True,
+        "copy_link": False,
     }
     data: list[str] = []
     for option in mount.get("options", []):
@@ -133,6 +145,11 @@ def _apply_option(op: MountOp, option: str, data: list[str]) -> None:
         op["kind"] = "remount"
     elif option == "src-nofollow":
         op["follow_source"] = False
+    elif option == "dest-nofollow":
+        op["follow_destination"] = False
+    elif option == "copy-symlink":
+        op["follow_source"] = False
+        op["copy_link"] = True
     elif option == "tmpcopyup":
         op["copy_up"] = True
     elif option in ("idmap", "ridmap"):

@@ -25,7 +25,8 @@ class MountOp(TypedDict):
     kind: "bind", "filesystem", "cgroup" or "remount"; recursive: the whole sub-tree of a bind.
     attributes set/clear on the mount itself, rset/rclear on its whole tree (MOUNT_ATTR_*).
     propagation: (MS_* flag, recursive) in the order given. late_readonly: applied after /dev is
-    filled. copy_up: fill a tmpfs with what it covers. key: where it stands in the configuration.
+    filled. copy_up: fill a tmpfs with what it covers. copy_link: a source that is a symbolic link
+    is made again in place of being mounted. key: where it stands in the configuration.
     """
 
     key: str
@@ -44,6 +45,8 @@ class MountOp(TypedDict):
     copy_up: bool
     idmap: IdMap | None
     follow_source: bool
+    follow_destination: bool
+    copy_link: bool
 
 
 class DeviceOp(TypedDict):
