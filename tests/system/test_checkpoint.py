@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundle import FULL, Bundle
+from tests.support.bundle import Bundle
 from tests.support.runtimes import Runtime
 from tests.support.waiting import DEADLINE, read_until
 
@@ -49,7 +49,7 @@ def test_to_disk_and_back(
     creche: Runtime, bundle: Callable[..., Bundle], container_id: str, tmp_path: Path
 ) -> None:
     """The program goes on where it was: with what it counted, in its cgroup, on new pipes."""
-    directory = bundle(FULL, sh=ECHO)
+    directory = bundle(sh=ECHO)
     first, second, third = Pipes(), Pipes(), Pipes()
     images = tmp_path / "images"
     assert (
