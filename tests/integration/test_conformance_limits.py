@@ -6,6 +6,7 @@ What this kernel has no controller for is written to a directory laid out as the
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,19 +95,51 @@ def test_throttles_of_block_devices(runtime: Runtime, bundle: Bundles, container
         assert read("io.max") == f"{number} rbps=1048576 wbps=2097152 riops=300 wiops=400"
 
 
+@pytest.fixture
+def weighed(tmp_path: Path) -> Iterator[str]:
+    """The number of a loop device that uses the bfq scheduler."""
+    image = tmp_path / "image"
+    image.write_bytes(bytes(1 << 20))
+    device = subprocess.run(
+        ["losetup", "--find", "--show", image], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    queue = Path("/sys/block") / Path(device).name
+    try:
+        if "bfq" not in (queue / "queue/scheduler").read_text():
+            pytest.skip("this kernel has no bfq scheduler")
+        (queue / "queue/scheduler").write_text("bfq")
+        yield (queue / "dev").read_text().strip()
+        (queue / "queue/scheduler").write_text("none")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 @pytest.mark.skipif(lacks("blkio", "io"), reason="no controller of block devices")
-def test_weights_of_block_devices(creche: Runtime, bundle: Bundles, container_id: str) -> None:
-    """Of the bfq scheduler, if a device uses it; else the configuration is refused by its key."""
-    made = bundle({"linux": {"resources": {"blockIO": {"weight": 300}}}}, sh=IDLE)
-    result = creche.run(["run", "-d", "-b", made, container_id])
-    if result.rc:
-        assert "linux.resources.blockIO.weight" in message(result)
-        assert "bfq" in message(result)
-        assert not creche.exists(container_id)
-        return
-    read = files(creche.pid(container_id))
-    v1 = any("blkio" in name.split(",") for name in cgroup_mounts())
-    assert read("blkio.bfq.weight" if v1 else "io.bfq.weight").split()[-1] == "300"
+def test_weights_of_block_devices(
+    creche: Runtime, bundle: Bundles, container_id: str, weighed: str
+) -> None:
+    """For all devices and for one, of the bfq scheduler."""
+    major, minor = map(int, weighed.split(":"))
+    single = [{"major": major, "minor": minor, "weight": 700}]
+    read = limited(creche, bundle, container_id, blockIO={"weight": 300, "weightDevice": single})
+    if any("blkio" in name.split(",") for name in cgroup_mounts()):
+        assert read("blkio.bfq.weight") == "300"
+        assert read("blkio.bfq.weight_device").splitlines()[-1] == f"{weighed} 700"
+    else:
+        assert read("io.bfq.weight").splitlines() == ["default 300", f"{weighed} 700"]
+
+
+@pytest.mark.skipif(lacks("blkio", "io"), reason="no controller of block devices")
+def test_a_weight_without_its_scheduler_is_refused(
+    creche: Runtime, bundle: Bundles, container_id: str
+) -> None:
+    """For a device that uses another one, or where there is none: by its key."""
+    single = [{"major": 7, "minor": 250, "weight": 700}]
+    made = bundle({"linux": {"resources": {"blockIO": {"weightDevice": single}}}})
+    result = creche.run(["run", "-b", made, container_id]).failed(1)
+
+    assert "linux.resources.blockIO.weightDevice[0].weight" in message(result)
+    assert not creche.exists(container_id)
 
 
 # CPU ----------------------------------------------------------------------------------------------

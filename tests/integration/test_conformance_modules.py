@@ -85,6 +85,16 @@ def test_a_label_that_the_kernel_refuses_is_named(labels: lsm.Labels, key: str) 
     assert key in str(caught.value)
 
 
+def test_a_label_for_keys_goes_to_the_kernel() -> None:
+    """As the label for execve(2); nothing takes it here, and the error names its key."""
+    proc = open_private()
+    try:
+        with pytest.raises(KernelError, match=r"process\.selinuxLabel"):
+            lsm.label_keys("no:such:label:s0", proc)
+    finally:
+        os.close(proc)
+
+
 def test_a_container_with_labels_runs_without_modules(
     creche: Runtime, bundle: Callable[..., Bundle], container_id: str
 ) -> None:

@@ -373,6 +373,40 @@ def test_links_of_a_source_are_followed_and_need_not_be(
     assert ask(creche, made, container_id, f="cat /followed")["f"] == "from outside"
 
 
+def test_a_link_is_made_again_or_mounted_over(
+    creche: Runtime, bundle: Bundles, container_id: str, source: Path
+) -> None:
+    """crun's copy-symlink and dest-nofollow."""
+    (source / "link").symlink_to("/somewhere/else")
+    made = with_mounts(
+        bundle,
+        bind("/opt/copied", source / "link", "copy-symlink"),
+        bind("/kept", source / "file", "copy-symlink"),
+        bind("/etc/linked", source / "file", "dest-nofollow"),
+    )
+    (made.rootfs / "etc").mkdir(exist_ok=True)
+    (made.rootfs / "etc/target").write_text("untouched")
+    (made.rootfs / "etc/linked").symlink_to("target")
+    found = ask(
+        creche, made, container_id,
+        copied="readlink /opt/copied", kept="cat /kept", over="cat /etc/linked",
+        target="cat /etc/target",
+    )  # fmt: skip
+    assert found == {
+        "copied": "/somewhere/else",
+        "kept": "from outside",
+        "over": "from outside",
+        "target": "untouched",
+    }
+    assert (made.rootfs / "opt/copied").is_symlink()
+
+    (made.rootfs / "opt/copied").unlink()
+    (made.rootfs / "opt/copied").write_text("in the way")
+    refused = creche.run(["run", "-b", made, container_id]).failed(1)
+    assert "make the symbolic link" in message(refused)
+    assert (made.rootfs / "opt/copied").read_text() == "in the way"
+
+
 def test_a_source_is_relative_to_the_bundle(
     runtime: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
 ) -> None:
