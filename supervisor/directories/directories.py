@@ -45,6 +45,7 @@ class Directories:
         nursery: Nursery,
         log: EventLog,
         generations: Generations | None = None,
+        settling: Settling | None = None,
     ) -> None:
         self.path = os.path.abspath(path)
         self.current: dict[str, Workload] = {}
@@ -55,7 +56,7 @@ class Directories:
         self._nursery = nursery
         self._log = log
         self._generations = generations
-        self._settling = Settling()
+        self._settling = settling or Settling()
         self._tree: Tree | None = None
         self._tasks: trio.Nursery | None = None
         self._lock = trio.Lock()
@@ -95,8 +96,18 @@ class Directories:
 
     def begin(self, plan: Plan) -> None:
         """Take what `load` has found."""
+        left, self._resumed = self._resumed, {}
+        outdated = {
+            name: resumed.record.generation
+            for name, resumed in left.items()
+            if resumed.container is not None and resumed.record.generation
+        }
         self._apply(plan)
-        self._resumed = {}
+        for name, generation in outdated.items():
+            # An earlier creched was killed between taking a version and starting it.
+            if name in self.current and self.current[name].generation != generation:
+                telling.outdated(self._log, self.current[name], generation)
+                self._nursery.change(self.current[name], True)
 
     # --- while it runs ---------------------------------------------------------------------
 
@@ -221,7 +232,7 @@ class Directories:
         if step.renamed in self._removing:
             self._followers.setdefault(step.renamed or "", []).append(name)
         elif name not in self._removing:
-            self._nursery.add(self.current[name], self._resumed.get(name))
+            self._nursery.add(self.current[name])
 
     def _remove(self, step: Step) -> None:
         name = step.name
@@ -323,7 +334,7 @@ class Directories:
         while True:
             await self._written.wait()
             self._written = trio.Event()
-            await trio.to_thread.run_sync(flush, generations.unflushed())
+            await trio.to_thread.run_sync(flush, generations.unflushed(), abandon_on_cancel=True)
 
     def _cannot_watch(self, path: str, message: str) -> None:
         self._log.emit("directory-unwatched", directory=path, message=message)

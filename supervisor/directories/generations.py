@@ -22,6 +22,8 @@ from supervisor.workload.files import open_directory
 from supervisor.workload.source import DROPINS, Source, read_source
 
 INDEX = "index"
+MANY = 100
+"""More files than this are flushed by one sync(2): thousands of fsync(2) take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,9 @@ class Generations:
 
 def flush(paths: list[str]) -> None:
     """Wait until these files and directories are on disk: for a thread."""
+    if len(paths) > MANY:
+        os.sync()
+        return
     for path in dict.fromkeys(paths):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

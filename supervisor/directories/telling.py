@@ -31,6 +31,18 @@ def changed(log: EventLog, step: Step, old: Workload, new: Workload) -> None:
     _warnings(log, new)
 
 
+def outdated(log: EventLog, workload: Workload, before: int) -> None:
+    """What runs was made from another version than is in use."""
+    log.emit(
+        "workload-changed",
+        workload=workload.name,
+        action="restart",
+        keys=[],
+        generation=workload.generation,
+        before=before,
+    )
+
+
 def refused(log: EventLog, name: str, problems: tuple[Problem, ...], kept: bool) -> None:
     """Its files are not in order; `kept`: an earlier version of them stays."""
     for problem in problems:

@@ -129,10 +129,10 @@ def _copy(value: Any) -> Any:
 
 
 def _get(document: Any, path: Path) -> object:
-    """What is at `path`, or what is in its way there."""
+    """What is at `path`; None if something that is no table is in its way there."""
     for part in path:
         if not isinstance(document, dict):
-            break
+            return None
         if part not in document:
             return _MISSING
         document = document[part]

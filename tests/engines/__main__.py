@@ -23,7 +23,7 @@ from tests.support.results import AGAIN, failed, read, read_name, read_part, rea
 
 HERE = Path(__file__).parent
 RESULTS = REPOSITORY / ".cache/engines"
-LIMIT = 1500.0  # seconds for one engine; ten times what it takes, so it hangs by then
+LIMIT = 900.0  # seconds for one engine; several times what it takes, so it hangs by then
 _END = 150.0  # seconds for clearing up after SIGTERM; the reaper's own limit is shorter
 
 

@@ -39,7 +39,7 @@ class Docker:
             "ip6tables": False,
             "ip-forward": False,
             "ip-masq": False,
-            "userland-proxy": False,
+            "userland-proxy": True,  # publishes ports without iptables
             "storage-driver": "vfs",
             "cgroup-parent": f"/{place.cgroup}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],

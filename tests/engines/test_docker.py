@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.engines.docker import Docker
 from tests.engines.engine import FEED, HUNGRY, IDLE, IMAGE, STUBBORN, Place, need, own_cgroups
-from tests.support.waiting import wait_exit
+from tests.support.waiting import DEADLINE, read_all, wait_exit
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -252,6 +253,20 @@ def test_private_network(docker: Docker) -> None:
         assert "LOOPBACK,UP" in done.stdout
     finally:
         docker("network", "rm", "crt-net").ok()
+
+
+def test_published_port(docker: Docker) -> None:
+    """From the tests' network namespace through Docker's proxy and bridge into the container."""
+    docker("network", "create", "--driver=bridge", "crt-pub").ok()
+    server = "nc -ll -p 1234 -e echo hello & until grep -q :04D2 /proc/net/tcp*; do :; done; "
+    try:
+        options = ["--network=crt-pub", "--publish=127.0.0.1:8321:1234"]
+        with docker.container(*options, sh=f"{server} echo ready; wait") as name:
+            docker.wait_log(name)
+            with socket.create_connection(("127.0.0.1", 8321), DEADLINE) as client:
+                assert read_all(client.fileno()) == b"hello\n"
+    finally:
+        docker("network", "rm", "crt-pub").ok()
 
 
 def test_named_volume_and_copy(docker: Docker, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.store.journal import Cursor, Journal
@@ -72,7 +72,6 @@ def test_bounded(tmp_path: Path) -> None:
     journal.close()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(0, 60), st.integers(100, 2000))
 def test_goes_on_after_a_crash(count: int, cut: int, size: int) -> None:
     """Whatever is missing of the last line: it was never handed on, and its number is used anew."""

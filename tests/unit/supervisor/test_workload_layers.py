@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor.workload.errors import WorkloadError
@@ -137,6 +137,8 @@ VALUES = st.recursive(
 )
 
 
+@example([{"b": [{}]}, {"b": {"a": [{"a": 0}]}}])
+@example([{"a": [{}]}, {"a": 0}, {"a": [{"a": 0}]}])
 @given(st.lists(st.dictionaries(NAMES, VALUES, max_size=3), min_size=1, max_size=4))
 def test_each_part_of_the_outcome_is_found_in_its_file(documents: list[dict[str, Any]]) -> None:
     """Whatever the layers are: where `place` points there is that very value."""
