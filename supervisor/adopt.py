@@ -48,6 +48,9 @@ class Told:
             self.attempts[name] = attempt
             if event["event"] == "exited":
                 self._ended.add((name, attempt))
+            else:
+                # A workload that was removed and has come back counts its attempts anew.
+                self._ended.discard((name, attempt))
 
     def ended(self, record: Record) -> bool:
         """Whether the end of the record's run has been reported."""

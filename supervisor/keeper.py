@@ -140,7 +140,8 @@ class Keeper:
         if token is not None and token is not self.current and token is not self.timer:
             return
         if again is not None:
-            self.again = (cause, reason) if again else None
+            # What is stopped by hand is not started by what happens to others.
+            self.again = (cause, reason) if again and self.intent is not Intent.DOWN else None
         self._turn(event, cause, reason)
         if self.again and (self.state in RESTING or self.state in (State.BACKOFF, State.COOLDOWN)):
             (cause, reason), self.again = self.again, None

@@ -22,6 +22,8 @@ from supervisor.workload.model import Workload
 Order = tuple[bool, str, str]
 """Of one who is to stop: whether it starts again afterwards, cause, reason."""
 _NO_ONE: frozenset[str] = frozenset()
+_NOTHING = QUIET | {State.IDLE}
+"""There is nothing to be stopped. Where it has not begun, it will look for itself."""
 
 
 class Ordering:
@@ -67,6 +69,8 @@ class Ordering:
         for need in placement.requires:
             if not self._met(need):
                 found.append(f"{need}{self._remark(need.name)}")
+        if keeper.name in self._orders:
+            found.append("its own stop")  # which is put off until those that need it have gone
         if keeper.name in self._held:
             found.append(f"group {self._held[keeper.name]}")
         return tuple(found)
@@ -126,7 +130,7 @@ class Ordering:
                 if any(need.name == at for need in requires):
                     found.add(other)
                     todo.append(other)
-        return {other for other in found if self._keepers[other].state not in QUIET}
+        return {other for other in found if self._keepers[other].state not in _NOTHING}
 
     def stop(self, name: str, cause: str, reason: str) -> None:
         """Stop it, after those that cannot be without it; they start again when it does."""
@@ -142,7 +146,7 @@ class Ordering:
         """It is to stop no longer, if it has not been asked yet."""
         if self._orders.pop(name, None) is not None:
             self._leaving.stay(name)
-            self._wake(self._needers.get(name, ()))
+            self._wake((name, *self._needers.get(name, ())))
 
     def hurry(self) -> None:
         """All have been asked at once: order is over."""
@@ -176,7 +180,7 @@ class Ordering:
     def gone(self, keeper: Keeper) -> None:
         """There is nothing of it that could be stopped: those that it needed may go."""
         if keeper.name in self._leaving and keeper.name not in self._orders:
-            self._ask(self._leaving.gone(keeper.name, self._needs[keeper.name]))
+            self._ask(self._leaving.gone(keeper.name, self._needs.get(keeper.name, _NO_ONE)))
 
     def _lost(self, keeper: Keeper) -> None:
         """It has ended for good: what cannot be without it stops, and waits for it."""
@@ -184,7 +188,7 @@ class Ordering:
         for other in self._needers.get(name, ()):
             requires = self._keepers[other].workload.settings.workload.requires
             lost = any(need.name == name and not self._met(need) for need in requires)
-            if lost and self._keepers[other].state not in QUIET and other not in self._leaving:
+            if lost and self._keepers[other].state not in _NOTHING and other not in self._leaving:
                 reason = f"needs {name}, which is {keeper.state}"
                 along = self._along(other, f"needs {other}, which {reason}")
                 self.leave({**along, other: (True, "requirement", reason)})
