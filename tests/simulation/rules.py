@@ -93,7 +93,9 @@ class Rules:
 
     def _creating(self, event: Event, workload: Workload) -> None:
         name, now = workload.name, event["monotonic"]
-        if self.down.get(name, now) < now:  # at that very moment it may have begun already
+        if (
+            self.down.get(name, now) < now - MILLISECOND
+        ):  # at that very moment it may have begun already
             self.fail(f"{name} is started although it was stopped by hand")
         due = self._due.pop(name, None)
         if due is not None and name not in self.asked:
