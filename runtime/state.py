@@ -6,6 +6,7 @@ one, so that a reader sees one or the other whatever is killed when.
 
 from __future__ import annotations
 
+import binascii
 import errno
 import fcntl
 import os
@@ -63,6 +64,7 @@ _ID_EXTRA = frozenset("_+-.")
 _STATE_FILE = "state.json"
 _STATE_LIMIT = 64 << 20
 _boot_id = ""
+_CHECKSUM = b',"checksum":'
 
 
 def check_id(container_id: str) -> None:
@@ -138,13 +140,9 @@ class StateDir:
             reason = strerror(error.errno or 0)
             raise StateError(f"state file {path} cannot be read: {reason}") from None
         try:
-            # As saved: a path may hold bytes that are no UTF-8.
-            state = loads(data.decode("utf-8", "surrogateescape"), max_size=_STATE_LIMIT)
+            return decode(data)
         except CrecheError as error:
             raise StateError(f"state file {path} is damaged: {error}") from None
-        if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
-            raise StateError(f"state file {path} is of another version or damaged")
-        return state  # type: ignore[return-value]
 
     def save(self, state: State) -> None:
         """Replace the saved state in one step. KernelError names the file."""
@@ -154,7 +152,7 @@ class StateDir:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(temporary, flags, 0o600)
             try:
-                data = memoryview(dumps(state).encode("utf-8", "surrogateescape"))
+                data = memoryview(encode(state))
                 while data:
                     data = data[os.write(fd, data) :]
             finally:
@@ -176,6 +174,27 @@ class StateDir:
             pass
         except OSError as error:
             raise KernelError("remove state", self.path, error.errno or 0) from None
+
+
+def encode(state: State) -> bytes:
+    """The bytes of a state file: one JSON object whose last key is a checksum of what precedes.
+
+    A file that was damaged is then seen to be, in whatever place, and nothing in it is acted upon.
+    """
+    data = dumps(state).encode("utf-8", "surrogateescape").removesuffix(b"}")
+    return data + _CHECKSUM + b'"%08x"}' % binascii.crc32(data)
+
+
+def decode(data: bytes) -> State:
+    """The state that encode() made the bytes of. Raises CrecheError."""
+    content, _, checksum = data.rpartition(_CHECKSUM)
+    if checksum != b'"%08x"}' % binascii.crc32(content):
+        raise CrecheError("its checksum is not that of its content")
+    # As saved: a path may hold bytes that are no UTF-8.
+    state = loads((content + b"}").decode("utf-8", "surrogateescape"), max_size=_STATE_LIMIT)
+    if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+        raise CrecheError(f"expected version {STATE_VERSION}")
+    return state  # type: ignore[return-value]
 
 
 def _read_state(path: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime.errors import CrecheError
+from runtime.jsonio import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def parse_id(digits: str, what: str, text: str) -> int:
         if number <= LAST_ID:
             return number
     raise CrecheError(
-        f'invalid {what} id "{digits}" in "{text}": expected a number from 0 to {LAST_ID}'
+        f"invalid {what} id {quote(digits)} in {quote(text)}: expected a number from 0 to {LAST_ID}"
         " (form: UID or UID:GID)"
     )
 

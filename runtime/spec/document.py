@@ -125,7 +125,7 @@ _weight_device = obj(
     required=("major", "minor"),
 )
 _throttle = array(
-    obj({"major": _major, "minor": _minor, "rate": uint64}, required=("major", "minor"))
+    obj({"major": _major, "minor": _minor, "rate": uint64}, required=("major", "minor", "rate"))
 )
 
 RESOURCES = obj(

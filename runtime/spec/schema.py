@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[object, "Notes"], object]
 
+MAX_ENTRIES = 16384  # of an array; so many mounts take some seconds to make, and more an age
 PATH_MAX = 4096  # bytes, the NUL at the end included; linux/limits.h
 
 
@@ -201,6 +202,8 @@ def array(item: Check, least: int = 0) -> Check:
             raise mismatch("an array", value)
         if len(value) < least:
             raise Mismatch(f"expected at least {least} entry, found an empty array")
+        if len(value) > MAX_ENTRIES:
+            raise Mismatch(f"expected at most {MAX_ENTRIES} entries, found {len(value)}")
         result = []
         try:
             for entry in value:

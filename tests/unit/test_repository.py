@@ -36,14 +36,15 @@ MAY_USE = {
         **dict.fromkeys(
             ("h11", "prometheus_client", "openapi_spec_validator", "jsonschema", "selenium")
         ),
+        "atheris": {"tests/fuzz/__main__.py"},
     },
 }
 
 # What the runtime may import at start-up: modules that are cheap, or needed by Python anyway. The
 # child runs with an empty import system, so whatever it needs is imported here, at the top.
 START_UP_BUDGET = {
-    "__future__", "_ctypes", "_json", "_signal", "_socket", "ctypes", "errno", "fcntl", "gc", "os",
-    "select", "signal", "socket", "stat", "struct", "sys", "termios", "time",
+    "__future__", "_ctypes", "_json", "_signal", "_socket", "binascii", "ctypes", "errno", "fcntl",
+    "gc", "os", "select", "signal", "socket", "stat", "struct", "sys", "termios", "time",
 }  # fmt: skip
 
 # Never part of a start-up, whoever imports them: each costs milliseconds for every container, and

@@ -679,6 +679,20 @@ _LINUX = [
         'linux.devices[0].type: expected one of c, b, u, p, found "x"',
     ),
     Malformed(
+        "a throttle without a rate",
+        put(
+            "linux.resources.blockIO",
+            {"throttleReadBpsDevice": [{"major": 8, "minor": 0}]},
+        ),
+        "linux.resources.blockIO.throttleReadBpsDevice[0].rate: expected an integer from 0 to "
+        "18446744073709551615, found nothing",
+    ),
+    Malformed(
+        "too many mounts",
+        put("mounts", [{"destination": "/m", "type": "tmpfs"}] * 16385),
+        "mounts: expected at most 16384 entries, found 16385",
+    ),
+    Malformed(
         "device without number",
         put("linux.devices", [{"type": "c", "path": "/dev/x", "minor": 1}]),
         "linux.devices[0].major: expected a device number, found nothing",
