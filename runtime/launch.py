@@ -202,7 +202,7 @@ def raise_limits(pid: int, process: ProcessPlan) -> None:
     if process["oom_score_adj"] is not None:
         score = str(process["oom_score_adj"])
         _write_proc(f"/proc/{pid}/oom_score_adj", score, "process.oomScoreAdj")
-    for resource, _, hard in process["rlimits"]:
+    for index, (resource, _, hard) in enumerate(process["rlimits"]):
         # Takes CAP_SYS_RESOURCE in the initial user namespace.
         soft_now, hard_now = p.prlimit(pid, resource, None)
         if hard > hard_now:
@@ -210,7 +210,7 @@ def raise_limits(pid: int, process: ProcessPlan) -> None:
                 p.prlimit(pid, resource, (soft_now, hard))
             except OSError as error:
                 raise KernelError(
-                    "raise limit to", str(hard), error.errno or 0, "process.rlimits",
+                    "raise limit to", str(hard), error.errno or 0, f"process.rlimits[{index}]",
                     f"the hard limit of this process is {hard_now}, and it has no CAP_SYS_RESOURCE",
                 ) from None  # fmt: skip
 

@@ -18,6 +18,7 @@ from runtime.init.seal import close_import_system
 from runtime.jsonio import dumps
 from runtime.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER, unshare
 from runtime.seccomp import Prepared
+from runtime.spec.sysctl import sysctl_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Init:
                 procfs.write(proc, f"sys/{path}", value)
             except OSError as error:
                 raise KernelError(
-                    "write", f"/proc/sys/{path}", error.errno or 0, "linux.sysctl"
+                    "write", f"/proc/sys/{path}", error.errno or 0, sysctl_key(path)
                 ) from None
 
     def _enter(self, root: int) -> None:

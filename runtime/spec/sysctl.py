@@ -48,6 +48,11 @@ def sysctl_path(key: str) -> str:
     return key
 
 
+def sysctl_key(path: str) -> str:
+    """The JSON path of a sysctl, from its path below /proc/sys; spelled with dots, as most are."""
+    return join_path(("linux", "sysctl", path.translate({ord("."): "/", ord("/"): "."})))
+
+
 def needs(path: str) -> str | None:
     """The type of namespace that a sysctl belongs to; None: the host's, or unknown."""
     if path in _IPC or path.startswith("fs/mqueue/"):
