@@ -14,7 +14,7 @@ from tests.integration.supervised import Creched
 pytestmark = pytest.mark.root
 
 RUN = "[container]\nargs = ['busybox', 'sh', '-c', '''echo {}; sleep 1000''']\n"
-QUICK = '[stop]\nsignal = "SIGKILL"\n'
+QUICK = '[logs]\nto = "stderr"\n[stop]\nsignal = "SIGKILL"\n'
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_broken_file_changes_nothing_that_runs(creched: Creched) -> None:
     write(path / "workload.toml", QUICK + RUN.format(1) + "[restart]\npolicy = 'x'\n")
     refused = creched.wait_for("change-refused", "a")[-1]
 
-    assert (refused["line"], refused["key"]) == (6, "restart.policy")
+    assert (refused["line"], refused["key"]) == (8, "restart.policy")
     assert len(pids(creched, "a")) == 1
     assert creched.find("exited", "a") == []
     assert creched.stop() == 0
