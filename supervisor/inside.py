@@ -19,7 +19,7 @@ from runtime.cgroups import Cgroup
 from runtime.cgroups.kill import kill_tree_v2
 from runtime.cgroups.layout import UNIFIED
 from runtime.channel import Channel, close_all, pair
-from runtime.errors import CrecheError
+from runtime.errors import CrecheError, InitError
 from runtime.execute import cloned, namespaces
 from runtime.launch import raise_limits
 from runtime.launcher_exec import FOUND, MISSING
@@ -32,7 +32,8 @@ from supervisor.gate import Gate
 from supervisor.launching import LauncherClient, Plan
 
 SUB_CGROUP = "creche-probe"
-"""Below the container's own cgroup, on version 2: what a probe leaves running is found there."""
+"""Begins the name of a cgroup below the container's own, on version 2: what a program leaves
+running is found there."""
 SETTLE = 5.0
 """Seconds a killed process may take to be gone."""
 _CHUNK = 64 * 1024
@@ -57,7 +58,17 @@ class Inside:
     the container's; state: its state document for a seccomp agent; gate: to be in while anything is
     under way."""
 
-    __slots__ = ("_cgroup", "_config", "_init", "_keyring", "_launcher", "_pid", "_state", "gate")
+    __slots__ = (
+        "_cgroup",
+        "_config",
+        "_init",
+        "_keyring",
+        "_launcher",
+        "_pid",
+        "_state",
+        "_sub",
+        "gate",
+    )
 
     def __init__(
         self,
@@ -71,6 +82,7 @@ class Inside:
         gate: Gate,
     ) -> None:
         self.gate = gate
+        self._sub: str | None = None
         self._launcher = launcher
         self._pid = pid
         self._init = init
@@ -130,7 +142,8 @@ class Inside:
         finally:
             trio.lowlevel.notify_closing(reader)
             os.close(reader)
-            await program.close()
+            if await program.close():
+                self._sub = None
 
     async def socket(self, family: int) -> trio.socket.SocketType:
         """A TCP socket that belongs to the container's network. Raises CrecheError."""
@@ -167,14 +180,9 @@ class Inside:
         own = self._cgroup.paths.get(UNIFIED)
         if own is None:
             return None
-        sub = f"{own}/{SUB_CGROUP}"
-        try:
-            os.mkdir(sub)
-        except FileExistsError:
-            pass
-        except OSError:
-            return None
-        return sub
+        if self._sub is None or not os.path.isdir(self._sub):
+            self._sub = _make_sub_cgroup(own)
+        return self._sub
 
     async def _enter(
         self, plan: Plan, paths: dict[str, str], writer: int, program: _Program
@@ -203,7 +211,10 @@ class Inside:
                 await helper.close()
                 # Cut short or not: what it has cloned is ours to look after.
                 ours.sock.setblocking(False)
-                program.adopt(cloned(_receive_now(ours)))
+                if (received := _receive_now(ours)) is not None:
+                    program.adopt(cloned(received))
+            if received is None:
+                raise InitError("the process that enters the container died")
         except BaseException:
             trio.lowlevel.notify_closing(ours.fileno())
             ours.close()
@@ -231,6 +242,40 @@ class Inside:
                 await trio.to_thread.run_sync(
                     agent.accept, message, channel, program.pidfd, profile, self._state
                 )
+
+
+def _make_sub_cgroup(own: str) -> str | None:
+    """A new one: none that was killed before.
+
+    In a cgroup that was killed, what is cloned into it from outside is killed too (seen on Linux
+    6.18: copy_process takes kill_seq from the cgroup of the parent, and compares it with this one).
+    """
+    try:
+        for name in os.listdir(own):
+            if name.startswith(SUB_CGROUP):
+                try:
+                    os.rmdir(f"{own}/{name}")
+                except OSError:
+                    pass  # what was in it is about to end
+        number = 0
+        while os.path.exists(f"{own}/{SUB_CGROUP}-{number}"):
+            number += 1
+        os.mkdir(f"{own}/{SUB_CGROUP}-{number}")
+    except OSError:
+        return None
+    return f"{own}/{SUB_CGROUP}-{number}"
+
+
+def _kill_rest(cgroup: str) -> bool:
+    """Kill what is in it; whether there was anything, or somebody cannot tell."""
+    try:
+        with open(f"{cgroup}/cgroup.events", encoding="ascii") as file:
+            if "populated 0" in file.read():
+                return False
+        kill_tree_v2(cgroup)
+    except OSError:
+        pass  # it went with the container
+    return True
 
 
 def _receive_now(channel: Channel) -> tuple[dict[str, object], list[int]] | None:
@@ -262,15 +307,11 @@ class _Program:
         self._ended = True
         return end
 
-    async def close(self) -> None:
-        """Kill what is left of it, reap it."""
-        if self._cgroup is not None:
-            try:
-                kill_tree_v2(self._cgroup)
-            except OSError:
-                pass  # it went with the container
+    async def close(self) -> bool:
+        """Kill what is left of it, reap it. Whether its cgroup was killed, which spoils that."""
+        killed = self._cgroup is not None and _kill_rest(self._cgroup)
         if self.pidfd < 0:
-            return
+            return killed
         if not self._ended:
             self._kill_group()
             try:
@@ -281,6 +322,7 @@ class _Program:
                 await process_exit(self.pidfd)
         close_pidfd(self.pidfd)
         self.pidfd = -1
+        return killed
 
     def _kill_group(self) -> None:
         """For where it has no cgroup of its own; it leads a session, if it has come that far."""

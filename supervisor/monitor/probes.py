@@ -11,7 +11,7 @@ import socket
 import trio
 
 from hooks.tail import show
-from runtime.errors import CrecheError
+from runtime.errors import CrecheError, strerror
 from supervisor.inside import Inside, Unreachable
 from supervisor.launching import Plan
 from supervisor.monitor import http
@@ -55,6 +55,8 @@ class Prober:
                 raise
             except CrecheError as error:
                 raise Failure(str(error)) from None
+            except OSError as error:
+                raise Failure(f"{self.name}: {strerror(error.errno or 0)}") from None
         if scope.cancelled_caught:
             raise Failure(f"{self.name}: no answer within {limit:g} s")
 
@@ -100,9 +102,6 @@ class Prober:
         connection = await self._inside.socket(family)
         try:
             await connection.connect((host, port))
-        except OSError as error:
-            connection.close()
-            raise Failure(f"{self.name}: {error.strerror or error}") from None
         except BaseException:
             connection.close()
             raise
@@ -120,8 +119,6 @@ class Prober:
                 received += chunk
         except http.NotHttp as error:
             raise Failure(f"{self.name}: {error}") from None
-        except OSError as error:
-            raise Failure(f"{self.name}: {error.strerror or error}") from None
         finally:
             connection.close()
         if status >= 400:

@@ -56,7 +56,8 @@ class Sink:
         self._ended = -1 if chunk.endswith(b"\n") else stream
         self._tail.feed(chunk)
         now = time.monotonic()
-        if now < self._blocked_until or not self._bucket.take(len(chunk), now):
+        left = self._bucket.take(len(chunk), now) or self.settings.on_full == "block"
+        if now < self._blocked_until or not left:
             self._missing += self._splitters[stream].skip(chunk)
             return
         self._write(STREAMS[stream], self._splitters[stream].feed(chunk))
