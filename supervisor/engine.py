@@ -17,6 +17,7 @@ from typing import Any, Self
 import trio
 
 from runtime.cgroups import Cgroup, discover, resolve_paths
+from runtime.cgroups.layout import UNIFIED
 from runtime.errors import CrecheError, NoSuchContainer
 from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle.request import CreateRequest
@@ -187,6 +188,8 @@ class Engine:
         spec: Any = dict(workload.config)
         spec["annotations"] = {**spec.get("annotations", {}), ANNOTATION: workload.directory}
         spec["linux"] = {"cgroupsPath": f"{self._cgroup()}/{name}", **spec.get("linux", {})}
+        if workload.settings.container is not None and workload.settings.container.oom_group:
+            self._end_whole(spec, log)
         if "process" in spec:
             # Not what creched's unit has set to protect creched: every child inherits that.
             spec["process"] = {"oomScoreAdj": 0, **spec["process"]}
@@ -224,6 +227,15 @@ class Engine:
         if notify:
             made.notify = NotifySocket(f"{state}/{DIRECTORY}", made.has)
         return made
+
+    def _end_whole(self, spec: Any, log: Log) -> None:
+        """Have the kernel kill everything in the container if it runs out of memory."""
+        if self._layout.find("memory") != UNIFIED:
+            log.warning("oom-group: memory is limited by cgroup version 1, which cannot do that")
+            return
+        resources = spec["linux"].get("resources", {})
+        unified = {**resources.get("unified", {}), "memory.oom.group": "1"}
+        spec["linux"] = {**spec["linux"], "resources": {**resources, "unified": unified}}
 
     def _pass_notify_in(self, workload: Workload, spec: Any, state: str, log: Log) -> bool:
         """Whether the container gets a notify socket."""

@@ -11,11 +11,13 @@ from runtime.errors import ConfigError
 from supervisor.workload import files, oci
 from supervisor.workload import rootfs as embedded_root
 from supervisor.workload.errors import Problem, WorkloadError
+from supervisor.workload.kinds import signal_number
 from supervisor.workload.model import Settings, Workload
 from supervisor.workload.parse import parse_settings
 from supervisor.workload.source import CONFIG, DROPINS, SETTINGS, Source, read_source
 
 EMBEDDED = "host-usr"
+STOP_SIGNAL = "org.opencontainers.image.stopSignal"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -176,7 +178,24 @@ def _from_bundle(name: str, directory: str, settings: Settings, file: str, data:
         raise WorkloadError(
             Problem(file, "process.terminal", "expected false: creched has no terminal to give")
         )
+    settings = _stopped_as_the_image_says(settings, config, warnings)
     return Workload(name, directory, settings, config, warnings=tuple(warnings))
+
+
+def _stopped_as_the_image_says(
+    settings: Settings, config: dict[str, object], warnings: list[str]
+) -> Settings:
+    """An image may name its stop signal, in an annotation of config.json; [stop] has precedence."""
+    annotations = config.get("annotations")
+    named = annotations.get(STOP_SIGNAL) if isinstance(annotations, dict) else None
+    if named is None or "stop.signal" in settings.given:
+        return settings
+    try:
+        number = signal_number(int(named) if str(named).isdecimal() else named)
+    except ValueError:
+        warnings.append(f"annotations.{STOP_SIGNAL}: {named!r} is no signal; SIGTERM is sent")
+        return settings
+    return replace(settings, stop=replace(settings.stop, signal=number))
 
 
 def _checked(config: dict[str, object], file: str) -> dict[str, object]:

@@ -32,6 +32,7 @@ class Container:
     read_only: bool = True
     capabilities: tuple[str, ...] | None = None
     memory: int | None = None
+    oom_group: bool = False
     cpus: float | None = None
     pids: int = 1024
     mounts: tuple[Mount, ...] = ()
@@ -97,6 +98,14 @@ CONTAINER = Section(
             "KILL, NET_BIND_SERVICE, SETGID, SETPCAP, SETUID.",
         ),
         Field("memory", kinds.SIZE, None, "no limit", "Memory limit."),
+        Field(
+            "oom-group",
+            kinds.BOOLEAN,
+            False,
+            "false",
+            "Whether running out of memory ends the whole container, not one process of it "
+            "(`memory.oom.group` of cgroup version 2; elsewhere there is a warning).",
+        ),
         Field("cpus", kinds.number(0.01, 4096), None, "no limit", "How many CPUs' worth of time."),
         Field("pids", kinds.integer(1, 4194304), 1024, "1024", "How many processes and threads."),
     ),

@@ -20,7 +20,14 @@ STOP = Section(
     "stop",
     "How the container is asked to end.",
     (
-        Field("signal", kinds.SIGNAL, 15, '"SIGTERM"', "The signal its first process is sent."),
+        Field(
+            "signal",
+            kinds.SIGNAL,
+            15,
+            '"SIGTERM"',
+            "The signal its first process is sent. A config.json may name another default, "
+            "in the annotation `org.opencontainers.image.stopSignal`.",
+        ),
         Field(
             "timeout",
             kinds.DURATION,

@@ -320,3 +320,33 @@ def test_the_samples_are_in_order(capsys: pytest.CaptureFixture[str]) -> None:
 
     wrong = [line for line in capsys.readouterr().out.splitlines() if not line.endswith(": ok")]
     assert [line for line in wrong if "may be written by others" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "annotation", "expected", "warned"),
+    [
+        ("", "SIGQUIT", 3, False),
+        ("", "3", 3, False),
+        ("", "3x", 15, True),
+        ('[stop]\nsignal = "SIGUSR1"\n', "SIGQUIT", 10, False),
+        ('[stop]\ntimeout = "1s"\n', "SIGQUIT", 3, False),
+    ],
+)
+def test_an_image_may_name_its_stop_signal(
+    base: Path, settings: str, annotation: str, expected: int, warned: bool
+) -> None:
+    """The file has precedence; what is no signal is said and passed over."""
+    path = add(base, "image", settings)
+    (path / "config.json").write_text(
+        '{"ociVersion": "1.2.0", "root": {"path": "rootfs"},'
+        ' "annotations": {"org.opencontainers.image.stopSignal": "' + annotation + '"},'
+        ' "process": {"cwd": "/", "args": ["sh"]}}'
+    )
+    (path / "config.json").chmod(0o644)
+
+    good, refused = directory.read_all(str(base), "/scratch")
+
+    assert refused == []
+    (workload,) = (workload for workload in good if workload.name == "image")
+    assert workload.settings.stop.signal == expected
+    assert bool(workload.warnings) is warned
