@@ -187,7 +187,7 @@ MISTAKES = [
     (
         C + "terminal = true\n",
         "w:3: container.terminal: unknown key: expected one of rootfs, args, env, user, cwd, "
-        "hostname, network, read-only, capabilities, memory, cpus, pids, mounts",
+        "hostname, network, read-only, capabilities, memory, oom-group, cpus, pids, mounts",
     ),
     (
         C + "[[container.mounts]]\nsource = '/a'\n",
