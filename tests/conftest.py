@@ -6,6 +6,7 @@ nothing behind, and the ``_nothing_left`` fixture fails it otherwise.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -89,6 +90,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collections around each test (tests/support/leaks.py) what stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
