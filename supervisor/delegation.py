@@ -10,9 +10,9 @@ however (cgroups(7), "no internal processes"), so containers need a unit besides
 
 Were they below creched.service, systemd could not start creched again while they run: it puts
 the new main process into the unit's own cgroup, and that fails with EBUSY (seen with systemd 252;
-`DelegateSubgroup=` avoids it, but is younger, 254). The second unit has no process of its own.
-Where it is not there, containers do go below creched's cgroup, and creched cannot be started again
-before they have ended.
+`DelegateSubgroup=` avoids it, but is younger, 254). The second unit has one process, which sleeps
+in a leaf of its own. Where it is not there, containers do go below creched's cgroup, and creched
+cannot be started again before they have ended.
 """
 
 from __future__ import annotations

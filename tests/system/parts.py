@@ -56,7 +56,7 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
     ),
 }
 
-PARTS = ("integration", "service", "scopes", "checkpoint")
+PARTS = ("integration", "service", "survival", "scopes", "checkpoint")
 
 COMMON = ("-q", "-o", "faulthandler_timeout=600", "--durations=10")
 

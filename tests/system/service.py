@@ -10,19 +10,22 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.repository import REPOSITORY
 from tests.support.waiting import DEADLINE, wait_readable
 
 UNIT = "creched.service"
-CGROUP = Path("/sys/fs/cgroup/system.slice") / UNIT
+HOLDER = "creched-containers.service"
+SLICE = Path("/sys/fs/cgroup/system.slice")
+CGROUP = SLICE / UNIT
+CONTAINERS = SLICE / HOLDER
 WORKLOADS = Path("/etc/creche/workloads")
 STATE = Path("/proc/1/root/run/creche")
-_UNIT_FILE = Path("/etc/systemd/system") / UNIT
-_PROGRAM = Path("/usr/bin/creched")
+HOME = Path("/usr/lib/creche")
+_WHEELS = Path("/share/creche/wheels")
+_PACKAGES = ("trio", "structlog", "attr", "attrs", "sortedcontainers", "outcome", "sniffio")
 
 Event = dict[str, Any]
 
@@ -46,27 +49,43 @@ def show(name: str) -> str:
     return outside("systemctl", "show", "--value", "-p", name, UNIT).stdout.strip()
 
 
-def install(workloads: dict[str, str | Path]) -> None:
-    """Install unit and program as etc/ has them; a workload is its text, or a sample to copy."""
-    WORKLOADS.mkdir(parents=True)
+def install() -> None:
+    """Install programs and units as docs/systemd.md says, from wheels, without a network."""
+    if (HOME / "bin/creched").exists():
+        return
+    [pip] = Path("/proc/1/root").joinpath(*_WHEELS.parts[1:]).glob("pip-*.whl")
+    outside("python3", "-m", "venv", "--without-pip", HOME)
+    outside(
+        *("python3", _WHEELS / pip.name / "pip", "--quiet", "--python", HOME / "bin/python"),
+        *("install", "--no-index", "--find-links", _WHEELS, "--no-compile", "creche"),
+    )
+    # pip would compile all of it, which takes minutes here: what creched imports is enough.
+    packages = next((HOME / "lib").glob("python3*")) / "site-packages"
+    used = [packages / name for name in ("supervisor", "runtime", "hooks", *_PACKAGES)]
+    outside(HOME / "bin/python", "-m", "compileall", "-q", *used)
+    outside(HOME / "bin/creched-install")
+    outside("systemd-sysusers", "creche.conf")
+    outside("systemd-tmpfiles", "--create", "creche.conf")
+    outside("systemctl", "daemon-reload")
+
+
+def declare(workloads: Mapping[str, str | Path]) -> None:
+    """Make workload directories; a workload is its text, or a sample to copy."""
     for name, source in workloads.items():
         if isinstance(source, Path):
             shutil.copytree(source, WORKLOADS / name)
         else:
             (WORKLOADS / name).mkdir()
             (WORKLOADS / name / "workload.toml").write_text(source)
-    shutil.copy(REPOSITORY / "etc/systemd" / UNIT, _UNIT_FILE)
-    _PROGRAM.symlink_to(REPOSITORY / ".venv/bin/creched")
-    outside("systemctl", "daemon-reload")
 
 
-def remove() -> None:
-    """Undo install()."""
+def clear() -> None:
+    """Stop it, and remove all workloads and what it remembers."""
     outside("systemctl", "stop", UNIT, check=False)
-    _PROGRAM.unlink()
-    _UNIT_FILE.unlink()
-    shutil.rmtree(WORKLOADS.parent)
-    outside("systemctl", "daemon-reload")
+    for directory in WORKLOADS.iterdir():
+        shutil.rmtree(directory)
+    shutil.rmtree(STATE / ".creched", ignore_errors=True)
+    shutil.rmtree("/var/lib/creche", ignore_errors=True)
 
 
 class Journal:
@@ -76,7 +95,9 @@ class Journal:
         self.events: list[Event] = []
         self.other: list[str] = []
         self._rest = b""
+        now = outside("journalctl", "--lines=1", "--show-cursor", "--quiet").stdout
         words = ["journalctl", "--follow", "--lines=all", "--output=json", f"--unit={UNIT}"]
+        words.append(f"--after-cursor={now.rpartition('-- cursor: ')[2].strip()}")
         self._process = subprocess.Popen(
             ["nsenter", "--target", "1", "--mount", *words],
             stdin=subprocess.DEVNULL,
@@ -90,7 +111,8 @@ class Journal:
         self._process.kill()
         self._process.communicate()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Wait for more, and take it in."""
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
         assert wait_readable(fd), f"nothing new in the journal; so far:\n{self.tell()}"
@@ -110,7 +132,7 @@ class Journal:
     def wait(self, name: str, count: int = 1, **fields: Any) -> Event:
         """Wait for the ``count``-th event with this name and these fields."""
         while len(found := self.all(name, **fields)) < count:
-            self._read()
+            self.read()
         return found[count - 1]
 
     def all(self, name: str, **fields: Any) -> list[Event]:
@@ -128,9 +150,10 @@ class Journal:
 
 
 def cgroups() -> Iterator[Path]:
-    """Yield the cgroups below the unit's, its own included."""
-    for path, _, _ in os.walk(CGROUP):
-        yield Path(path)
+    """Yield the cgroups below the units', their own included."""
+    for top in (CGROUP, CONTAINERS):
+        for path, _, _ in os.walk(top):
+            yield Path(path)
 
 
 def processes(group: Path) -> list[int]:

@@ -7,14 +7,18 @@ in .venv does; those that only linters need stay here.
 from __future__ import annotations
 
 import compileall
+import hashlib
 import py_compile
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.support.repository import REPOSITORY, files
 
 HOME = "/opt/creche"  # where the checkout is in the machine
+WHEELS = "wheels"  # directory in the checkout there
 PYTHON = (3, 11)  # Debian 12's, whose byte code can be made here
 
 _NOT_NEEDED = ("mypy", "mypyc", "ruff", "librt", "ast_serialize", "pathspec", "pip", "setuptools")
@@ -36,8 +40,35 @@ def make_stage(directory: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(REPOSITORY / name, target, follow_symlinks=False)
     _virtual_environment(directory / ".venv")
+    _wheels(directory / WHEELS)
     if sys.version_info[:2] == PYTHON:
         _compile(directory)
+
+
+def _wheels(target: Path) -> None:
+    """creche and what it needs, as an administrator without a network would bring them along.
+
+    pip is among them: a wheel of it can be run as it is.
+    """
+    lock = (REPOSITORY / "requirements.lock").read_bytes()
+    kept = REPOSITORY / ".cache/wheels" / hashlib.sha256(lock).hexdigest()[:16]
+    pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--disable-pip-version-check"]
+    pip += ["--use-pep517", "--constraint", str(REPOSITORY / "requirements.lock")]
+    if not kept.exists():
+        new = kept.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        # pyasyncore: for the newer Python of the other machine.
+        subprocess.run([*pip, "-w", new, REPOSITORY, "pyasyncore", "pip"], check=True, stdout=2)
+        for old in new.glob("creche-*"):
+            old.unlink()
+        new.rename(kept)
+    shutil.copytree(kept, target)
+    with tempfile.TemporaryDirectory(prefix="creche-wheel.") as name:
+        source = Path(name, "creche")
+        for file in files():
+            (source / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / file, source / file, follow_symlinks=False)
+        subprocess.run([*pip, "--no-deps", "-w", target, source], check=True, stdout=2)
 
 
 def _virtual_environment(venv: Path) -> None:

@@ -1,0 +1,225 @@
+"""creched crashes, is restarted, reloaded, hangs: twenty workloads run on, every end is told.
+
+The tests build on one another, in this order: each start costs seconds in an emulated machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.waiting import wait_exit
+from tests.system import service
+from tests.system.service import CONTAINERS, HOLDER, STATE, UNIT, Journal, outside, show
+
+pytestmark = pytest.mark.skipif(
+    "CRECHE_TEST_MACHINE" not in os.environ,
+    reason="needs the virtual machine that ./dev system boots",
+)
+
+KILLS = int(os.environ.get("CRECHE_TEST_KILLS", "12"))
+STEADY = [f"steady-{number}" for number in range(15)]
+CHURNING = [f"churn-{number}" for number in range(5)]
+
+_STEADY = '''
+[restart]
+policy = "always"
+delay = 0
+[container]
+args = ["/bin/busybox", "sh", "-c", """
+trap 'exit 41' USR1; trap 'exit 0' TERM
+while :; do sleep 9999 & wait $!; done
+"""]
+'''
+_CHURNING = """
+[restart]
+policy = "always"
+delay = "1s"
+max = "1s"
+[container]
+args = ["/bin/busybox", "sh", "-c", "exit 7"]
+"""
+
+
+@pytest.fixture(scope="module")
+def journal(installed: None) -> Iterator[Journal]:
+    """Start the service; give what it tells."""
+    service.declare(dict.fromkeys(STEADY, _STEADY) | dict.fromkeys(CHURNING, _CHURNING))
+    try:
+        with Journal() as journal:
+            outside("systemctl", "start", UNIT)
+            for name in STEADY:
+                journal.wait("started", workload=name)
+            yield journal
+    finally:
+        service.clear()
+
+
+def pids(journal: Journal) -> dict[str, int]:
+    """The first process of each steady workload, as was told last."""
+    told = {}
+    for event in journal.events:
+        if event["event"] in ("started", "adopted") and event["workload"] in STEADY:
+            told[event["workload"]] = event["pid"]
+    return told
+
+
+def living(journal: Journal) -> dict[str, int]:
+    """The same, as the kernel has it."""
+    return {name: service.processes(CONTAINERS / name)[0] for name in STEADY}
+
+
+def up_again(journal: Journal, count: int) -> None:
+    """The `count`-th creched has taken everything over."""
+    journal.wait("supervisor-started", count)
+    for name in STEADY:
+        journal.wait("adopted", count - 1, workload=name)
+
+
+def tells_reaped() -> bool:
+    """Whether the kernel says how a process ended that others have reaped (Linux 6.15)."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(minor)) >= (6, 15)
+
+
+def test_a_status_line_for_people(journal: Journal) -> None:
+    """`systemctl status` says how many run."""
+    text = show("StatusText")
+    running, rest = text.split("/", 1)
+    assert int(running) >= len(STEADY)
+    assert "running" in rest
+
+
+def test_a_crash_disturbs_nobody(journal: Journal) -> None:
+    """Again and again, under load: same processes."""
+    before = living(journal)
+    order = random.Random(2026)
+    for count in range(KILLS):
+        main = int(show("MainPID"))
+        for _ in range(order.randrange(8)):
+            journal.read()
+        os.kill(main, signal.SIGKILL)
+        wait_exit(main)
+        up_again(journal, count + 2)
+        assert living(journal) == before
+    assert show("ActiveState") == "active"
+    assert int(show("NRestarts")) == KILLS
+
+
+def test_an_end_during_a_crash_is_told(journal: Journal) -> None:
+    """With its true status from the descriptor that systemd kept, where the kernel has that."""
+    runs = len(journal.all("supervisor-started"))
+    name = STEADY[0]
+    pid = living(journal)[name]
+    main = int(show("MainPID"))
+    # Stopped first: so this end happens while nobody is there, whatever is scheduled when.
+    os.kill(main, signal.SIGSTOP)
+    os.kill(pid, signal.SIGUSR1)
+    wait_exit(pid)
+    os.kill(main, signal.SIGKILL)
+    wait_exit(main)
+    exited = journal.wait("exited", workload=name)
+
+    journal.wait("supervisor-started", runs + 1)
+    assert exited["run"] == journal.all("supervisor-started")[-1]["run"]
+    known = (exited["cause"], exited["code"])
+    assert known == ("exit", 41) or (not tells_reaped() and known == ("unknown", None))
+    journal.wait("started", 2, workload=name)
+
+
+def test_restart_leaves_containers_alone(journal: Journal) -> None:
+    """systemctl restart."""
+    before, runs = pids(journal), len(journal.all("supervisor-started"))
+    outside("systemctl", "restart", UNIT)
+
+    journal.wait("supervisor-left")
+    journal.wait("supervisor-started", runs + 1)
+    for name, pid in before.items():
+        assert journal.wait("adopted", len(journal.all("adopted", workload=name)), workload=name)
+        assert service.processes(CONTAINERS / name)[0] == pid
+
+
+def test_executed_anew(journal: Journal) -> None:
+    """The same main process, and systemd does not mind."""
+    main, before = show("MainPID"), living(journal)
+    runs = len(journal.all("supervisor-started"))
+    os.kill(int(main), signal.SIGUSR2)
+    journal.wait("supervisor-started", runs + 1)
+
+    assert journal.all("supervisor-started")[-1]["pid"] == int(main)
+    assert show("MainPID") == main
+    assert living(journal) == before
+
+
+def test_reload_takes_a_new_workload(journal: Journal) -> None:
+    """systemctl reload."""
+    before = living(journal)
+    service.declare({"new": _STEADY})
+    outside("systemctl", "reload", UNIT)
+    journal.wait("started", workload="new")
+
+    assert living(journal) == before
+    assert show("ActiveState") in ("active", "reloading")
+
+
+def test_the_watchdog_ends_a_creched_that_hangs(journal: Journal) -> None:
+    """It is aborted and started again; its containers live."""
+    before, runs = living(journal), len(journal.all("supervisor-started"))
+    main = int(show("MainPID"))
+    os.kill(main, signal.SIGSTOP)
+    wait_exit(main)
+    journal.wait("supervisor-started", runs + 1)
+
+    assert living(journal) == before
+    assert any("watchdog" in line.lower() for line in journal.other)
+
+
+def test_every_event_has_its_number_and_every_end_was_told_once(journal: Journal) -> None:
+    """Over all crashes."""
+    files = sorted((STATE / ".creched/journal").glob("*.jsonl"))
+    kept = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    numbers = [event["seq"] for event in kept]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    ends = Counter((e["workload"], e["attempt"]) for e in kept if e["event"] == "exited")
+    assert set(ends.values()) == {1}
+    made = Counter((e["workload"], e["attempt"]) for e in kept if e["event"] == "created")
+    running = {(name, attempt) for name, attempt in made if name in (*STEADY, "new")}
+    assert set(made) - set(ends) <= running | {
+        (name, max(a for n, a in made if n == name)) for name in CHURNING
+    }
+    causes = Counter(event["cause"] for event in kept if event["event"] == "exited")
+    print(f"{len(kept)} events, ends by cause: {dict(causes)}")
+
+
+def test_a_stop_ends_them_all(journal: Journal) -> None:
+    """Gracefully; and the unit of the containers goes with creched's."""
+    outside("systemctl", "stop", UNIT)
+    stopped = journal.wait("supervisor-stopped")
+
+    assert stopped["exit_status"] == 0
+    for name in STEADY:
+        assert journal.all("exited", workload=name)[-1]["code"] == 0
+    assert show("Result") == "success"
+    assert list(service.cgroups()) == []
+    left = outside("systemctl", "is-active", HOLDER, check=False).stdout.strip()
+    assert left in ("inactive", "deactivating")
+
+
+def test_what_a_killed_creched_leaves_is_swept(journal: Journal) -> None:
+    """Stopped while it does not answer: it is killed in the end, and so is what it had."""
+    outside("systemctl", "start", UNIT)
+    for name in STEADY:
+        journal.wait("started", len(journal.all("started", workload=name)) or 1, workload=name)
+    main = int(show("MainPID"))
+    os.kill(main, signal.SIGSTOP)
+    outside("systemctl", "kill", "--signal=KILL", "--kill-who=main", UNIT)
+    outside("systemctl", "stop", UNIT, HOLDER)
+
+    assert service.commands(lambda line: "sleep 9999" in line) == []
+    assert [name for name in os.listdir(STATE) if name != ".creched"] == []
