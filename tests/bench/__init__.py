@@ -1,0 +1,1 @@
+"""Benchmarks beside peers, measured in one run: `./dev bench`. Nothing here passes or fails by time."""

@@ -1,0 +1,74 @@
+"""Measuring: cases interleaved in rounds, medians and spread, ratios within one round's neighbours."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+WARM_UP = 2
+"""Rounds that are run and not counted: page cache, compiled filters, first allocations."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of one case, in the row's unit."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    def quantile(self, part: float) -> float:
+        """The value below which `part` (0 to 1) of all lie."""
+        ordered = sorted(self.values)
+        return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+    def __str__(self) -> str:
+        if len(self.values) == 1:
+            return f"{self.median:.3g}"
+        return f"{self.median:.3g} ({self.quantile(0.25):.3g} to {self.quantile(0.75):.3g})"
+
+
+def interleave(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Series]:
+    """Run each case once a round, so that whatever else the machine does meets all alike."""
+    values: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(WARM_UP + rounds):
+        for name, case in cases.items():
+            value = case()
+            if number >= WARM_UP:
+                values[name].append(value)
+    return {name: Series(tuple(found)) for name, found in values.items()}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was measured, in which unit, for whom, and what was hoped for.
+
+    targets: (peer, factor): creche's median is to be at most (for rates: at least) factor times the
+    peer's. more_is_better: the values are rates.
+    """
+
+    name: str
+    what: str
+    unit: str
+    results: Mapping[str, Series]
+    targets: tuple[tuple[str, float], ...] = ()
+    more_is_better: bool = False
+    note: str = ""
+
+    def ratio(self, peer: str) -> float | None:
+        """creche's median over the peer's; None if one of them was not there."""
+        ours, theirs = self.results.get("creche"), self.results.get(peer)
+        if ours is None or theirs is None or not theirs.median:
+            return None
+        return ours.median / theirs.median
+
+    def met(self, peer: str, factor: float) -> bool | None:
+        """Whether a target is met; None if it cannot be told."""
+        ratio = self.ratio(peer)
+        if ratio is None:
+            return None
+        return ratio >= factor if self.more_is_better else ratio <= factor
