@@ -1,1 +1,1 @@
-"""Benchmarks beside peers, measured in one run: `./dev bench`. Nothing here passes or fails by time."""
+"""Benchmarks beside peers, in one run: `./dev bench`. Nothing here passes or fails by time."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME...]`: measure, print the table, and with --write docs/benchmarks.md."""
+"""Measure creche beside its peers; print a table, with --write also into docs/benchmarks.md."""
 
 from __future__ import annotations
 

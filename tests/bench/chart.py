@@ -1,4 +1,4 @@
-"""Bars beside a peer's, as SVG: every ratio on one logarithmic scale, a line where both are equal."""
+"""The ratios as bars on one logarithmic scale, with a line where both are equal: SVG."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ def chart(rows: Sequence[Row]) -> str:
         "@media(prefers-color-scheme:dark){text{fill:#ddd}.b{fill:#5aa9dc}.w{fill:#e08a50}}</style>",
         f'<text x="{_LEFT}" y="18">less than the peer</text>',
         f'<text x="{one + 6:.0f}" y="18">more</text>',
-        f'<text x="{_LEFT}" y="36" font-size="11">ratio, logarithmic; a tick marks the target</text>',
+        f'<text x="{_LEFT}" y="36" font-size="11">ratio; a tick marks the target</text>',
     ]
     for number, (label, ratio, factor) in enumerate(bars):
         y = _TOP + number * _STEP
         left, right = sorted((_at(ratio), one))
-        target = factor if factor <= 1 or ratio <= 1 else factor
         kind = "b" if ratio <= 1 else "w"
         out += [
             f'<text x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{html.escape(label)}</text>',
             f'<rect class="{kind}" x="{left:.1f}" y="{y}" width="{max(right - left, 1):.1f}" '
             'height="18"/>',
-            f'<line class="l" x1="{_at(target):.1f}" x2="{_at(target):.1f}" y1="{y - 2}" '
+            f'<line class="l" x1="{_at(factor):.1f}" x2="{_at(factor):.1f}" y1="{y - 2}" '
             f'y2="{y + 20}" stroke-width="2"/>',
             f'<text x="{_LEFT + _WIDTH + 10}" y="{y + 14}">{ratio:.2f}</text>',
         ]

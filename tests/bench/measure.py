@@ -1,4 +1,4 @@
-"""Measuring: cases interleaved in rounds, medians and spread, ratios within one round's neighbours."""
+"""Measuring: cases interleaved in rounds, medians and their spread, ratios."""
 
 from __future__ import annotations
 

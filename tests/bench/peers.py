@@ -46,7 +46,7 @@ class Peer:
 
 
 def run(argv: list[str], detached: bool = False) -> str:
-    """A command that is to succeed; its output. detached: something of it stays and holds stdout."""
+    """A command that is to succeed; its output. detached: what stays of it holds its streams."""
     out = subprocess.DEVNULL if detached else subprocess.PIPE
     done = subprocess.run(
         argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, text=True, timeout=60

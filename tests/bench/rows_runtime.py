@@ -14,9 +14,7 @@ from tests.bench.scene import Scene
 def cold_run(scene: Scene, rounds: int) -> Row:
     """creche run, foreground, of a program that does nothing."""
     bundle = scene.bundle("cold", ["/bin/true"])
-    cases = {
-        name: functools.partial(_run, peer, bundle) for name, peer in runtimes(scene).items()
-    }
+    cases = {name: functools.partial(_run, peer, bundle) for name, peer in runtimes(scene).items()}
     return Row(
         "cold run",
         "`run` of `true`, from the call to its end, warm page cache",

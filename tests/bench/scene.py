@@ -26,7 +26,10 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 # The profile that Debian's podman ships is Docker's default one, in the format before conditions
 # (capabilities, architectures) have been decided.
 PROFILE = Path("/usr/share/containers/seccomp.json")
-_ARCHITECTURES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", "SCMP_ARCH_AARCH64")}
+_ARCHITECTURES = {
+    "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
+    "aarch64": ("arm64", "SCMP_ARCH_AARCH64"),
+}
 
 
 class Scene:
@@ -36,9 +39,7 @@ class Scene:
         self.base = base
         self.tag = f"bench-{os.getpid()}"
         self._first = base / "first"
-        subprocess.run(
-            ["gcc", "-O2", "-static", "-o", self._first, HERE / "first.c"], check=True
-        )
+        subprocess.run(["gcc", "-O2", "-static", "-o", self._first, HERE / "first.c"], check=True)
 
     def bundle(self, name: str, args: list[str], *, filtered: bool = True) -> Path:
         """A bundle as an engine would write it: `runc spec`'s configuration and Docker's filter."""
