@@ -14,6 +14,7 @@ from runtime.errors import CrecheError
 from supervisor.engine import DEFAULT_ROOT, DEFAULT_STATE
 from supervisor.events import EventLog
 from supervisor.logs import open_log
+from supervisor.reexec import hold_back, listen_again
 from supervisor.service import Service
 from supervisor.workload.errors import WorkloadError
 
@@ -26,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.workloads = os.path.abspath(options.workloads)
     log = open_log(options.log_format)
+    hold_back()  # or an early SIGTERM would leave containers that nobody stops
     try:
         return trio.run(_main, options, log, strict_exception_groups=True)
     except* (WorkloadError, CrecheError, OSError) as group:
         for error in _leaves(group):
             print(f"creched: {error}", file=sys.stderr)
+    finally:
+        listen_again()
     return EXIT_UNABLE
 
 

@@ -57,7 +57,7 @@ def replace(descriptors: dict[str, int], environment: Sequence[tuple[str, str]])
     """
     memfd = _write(descriptors)
     passed = [memfd, *descriptors.values()]
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    hold_back()
     try:
         for fd in passed:
             os.set_inheritable(fd, True)
@@ -102,8 +102,13 @@ def taken_over(environment: MutableMapping[str, str]) -> tuple[tuple[str, int], 
     return found
 
 
+def hold_back() -> None:
+    """Signals that come before there is somebody to handle them wait, instead of ending us."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
 def listen_again() -> None:
-    """Signals that were held back during the change may come."""
+    """Signals that were held back may come."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
