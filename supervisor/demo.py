@@ -91,7 +91,7 @@ class Watched:
 
 def readable(event: dict[str, Any]) -> str:
     """As `creched --log-format console` writes it."""
-    from supervisor.logs import console_line
+    from supervisor.console import console_line
 
     return console_line(event, colours=sys.stdout.isatty())
 

@@ -1,4 +1,4 @@
-"""Makes docs/events.md and docs/workload.md from the tables in the code.
+"""Makes docs/events.md, docs/workload.md and docs/man from the tables in the code.
 
 `python -m supervisor.documents` writes them; with `--check` it says what is out of date instead.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from supervisor import events
+from supervisor import events, manual
 from supervisor.workload import schema
 from supervisor.workload.sections import SECTIONS
 
@@ -122,7 +122,11 @@ def workload_document() -> str:
     return "\n".join(lines)
 
 
-DOCUMENTS = {"events.md": events_document, "workload.md": workload_document}
+DOCUMENTS = {
+    "events.md": events_document,
+    "workload.md": workload_document,
+    **{f"man/{name}": make for name, make in manual.PAGES.items()},
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -133,6 +137,7 @@ def main(arguments: list[str]) -> int:
         if not path.exists() or path.read_text(encoding="utf-8") != make():
             stale.append(name)
             if "--check" not in arguments:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(make(), encoding="utf-8")
     for name in stale:
         print(f"docs/{name} {'is out of date' if '--check' in arguments else 'written'}")

@@ -275,7 +275,7 @@ REPORTS: dict[str, Report] = {
     "control": Report(
         "info",
         ("workload", "action", "who", "pid", "uid", "gid"),
-        "Somebody asked for a change on the admin socket, and was allowed to.",
+        "Somebody asked for a change on the admin socket; what came of it is told by other events.",
     ),
     "control-fault": Report(
         "error",

@@ -10,16 +10,13 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
-from supervisor.events import COMMON, EventLog, Lines
-from supervisor.machine import STATUS, State
-
-_COLOURS = {"info": "", "warning": "\x1b[33m", "error": "\x1b[31m"}
-_WORDS = ("old", "new", "status", "workload", "container", "level", "event")
+from supervisor.console import console_line
+from supervisor.events import EventLog, Lines
 
 
 def open_log(form: str, stream: TextIO | None = None) -> EventLog:
@@ -62,35 +59,6 @@ class _Console:
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> str:
         return console_line(event, self._colours)
-
-
-def console_line(event: Mapping[str, Any], colours: bool) -> str:
-    """One line an event: time, workload, event, change of status, and what else there is."""
-    level = str(event["level"])
-    name = str(event["event"])
-    clock = str(event["timestamp"])[11:23]
-    workload = str(event.get("workload") or "creched")
-    rest = " ".join(
-        f"{key}={_value(value)}"
-        for key, value in event.items()
-        if key not in COMMON and key not in _WORDS and value is not None
-    )
-    if event.get("status") and STATUS[State(event["old"])] != event["status"]:
-        name = f"{name} [{event['status']}]"
-    line = f"{clock} {workload:<16} {name:<32} {rest}".rstrip()
-    if colours and _COLOURS[level]:
-        return f"{_COLOURS[level]}{line}\x1b[0m"
-    return line
-
-
-def _value(value: object) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    # Hooks and programs choose some of these texts: no control character reaches the terminal.
-    text = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
-    return f'"{text}"' if " " in text or not text else text
 
 
 def _timestamp() -> str:

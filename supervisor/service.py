@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 import trio
@@ -131,7 +131,15 @@ class Service:
 
     def _acts(self) -> dict[str, Callable[..., Any]]:
         """What control may ask of creched as a whole."""
-        return {"plan": self.plan, "reload": self.reload, "reexec": self.reexec}
+        return {
+            "plan": self.plan,
+            "reload": self.reload,
+            "reexec": self.reexec,
+            "logs": self._logs,
+        }
+
+    def _logs(self, name: str, lines: int, follow: bool) -> AsyncIterator[str]:
+        return self.engine.output.read(self.nursery.keepers[name].workload, lines, follow)
 
     def _find(self, name: str) -> Workload | None:
         keeper = self.nursery.keepers.get(name)

@@ -22,6 +22,7 @@ Application = Callable[[Request], Awaitable[Response | Later | Stream]]
 LONGEST_BODY = 64 * 1024
 LONGEST_HEAD = 16 * 1024
 _PIECE = 16 * 1024
+_LINGER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,11 @@ class Connection:
 
     async def _linger(self) -> None:
         """Closed at once, a socket with unread data would take the answer from who still sends."""
+        left = _LINGER
         with trio.move_on_after(self._patience.linger):
             await self._stream.send_eof()
-            while await self._stream.receive_some(_PIECE):
-                pass
+            while left > 0 and (data := await self._stream.receive_some(_PIECE)):
+                left -= len(data)
 
     # --- receiving -------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import trio
 from supervisor.control import events as event_stream
 from supervisor.control import page
 from supervisor.control.events import stream
+from supervisor.control.logs import log_stream
 from supervisor.control.request import Access, Later, Refused, Response, Stream, answer
 from supervisor.control.schema import plain
 from supervisor.control.table import Call
@@ -79,6 +80,14 @@ async def events(creched: Supervised, call: Call) -> Stream:
         ),
         event_stream.TYPE,
     )
+
+
+async def logs(creched: Supervised, call: Call) -> Stream:
+    """What is kept, then what comes."""
+    given = call.parameters
+    _status(creched, call)
+    records = creched.logs(given["name"], given["lines"], given["follow"])
+    return Stream(log_stream(records, creched.closing), event_stream.TYPE)
 
 
 async def wait(creched: Supervised, call: Call) -> Later:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import trio
@@ -92,6 +92,11 @@ class Outside:
                     found.append(usage_of(status.name, _stats(paths)))
                 except OSError:
                     continue  # it is just going away
+        return found
+
+    def logs(self, name: str, lines: int, follow: bool) -> AsyncIterator[str]:
+        """Records of what it writes."""
+        found: AsyncIterator[str] = self._act("logs")(name, lines, follow)
         return found
 
     async def plan(self) -> object:

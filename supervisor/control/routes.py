@@ -57,6 +57,11 @@ _TAIL = Parameter(
 _FOLLOW = Parameter(
     "follow", {"type": "boolean", "default": True}, "Whether to go on with what happens next."
 )
+_LINES = Parameter(
+    "lines",
+    {"type": "integer", "minimum": 0, "default": 100},
+    "Begin with so many of the last lines.",
+)
 _WORKLOAD = Parameter("workload", NAME, "Only the events of this one.")
 _FOR = Parameter("for", {"type": "string", "enum": list(TARGETS)}, "For what.", required=True)
 _TIMEOUT = Parameter(
@@ -179,6 +184,18 @@ ROUTES: tuple[Route, ...] = (
         parameters=(_NAME, _FOR, _TIMEOUT),
         schema=of_type(WorkloadStatus),
         errors=(404, 504),
+    ),
+    Route(
+        "GET",
+        "/workloads/{name}/logs",
+        "logs",
+        "What a workload writes, as server-sent events: each holds `line`, a record as it is kept. "
+        "An event `failed` tells why there are none.",
+        handlers.logs,
+        Access.READ,
+        parameters=(_NAME, _LINES, _FOLLOW),
+        type="text/event-stream",
+        errors=(404,),
     ),
     _command("start", "Start it, also when it has been stopped, has ended or has failed."),
     _command("stop", "End it gracefully, and leave it stopped, also after a restart of creched."),

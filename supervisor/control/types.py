@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import trio
@@ -59,6 +60,9 @@ class Supervised(Protocol):
 
     def counts(self) -> Counts:
         """Endings by workload and cause, since this creched began."""
+
+    def logs(self, name: str, lines: int, follow: bool) -> AsyncIterator[str]:
+        """Records of what it writes. Iterating raises CrecheError if nothing is kept."""
 
     async def plan(self) -> object:
         """What a reload would do, for JSON."""

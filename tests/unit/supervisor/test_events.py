@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from supervisor import documents, events
-from supervisor.logs import console_line, open_log
+from supervisor.console import console_line
+from supervisor.logs import open_log
 from supervisor.store.journal import Journal
 from supervisor.workload.schema import walk
 from supervisor.workload.sections import SECTIONS

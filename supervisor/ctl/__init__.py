@@ -1,0 +1,1 @@
+"""crechectl's commands: one module each; the table of them is commands.py."""

@@ -1,0 +1,69 @@
+"""`crechectl plan` and `reload`: what would be done about the directories, and doing it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from supervisor.ctl import table
+from supervisor.ctl.client import Client
+from supervisor.ctl.commands import DONE, FAILED
+from supervisor.ctl.words import clean
+
+_DOES = {
+    "add": "start it",
+    "remove": "stop and forget it",
+    "restart": "restart it",
+    "apply": "change it while it runs",
+    "keep": "keep the version that runs",
+    "refuse": "refuse it",
+}
+
+
+def run(client: Client, options: argparse.Namespace) -> int:
+    """Exit status 1 if something in the directories is not in order."""
+    done = options.command == "reload"
+    found = client.post("reload") if done else client.get("plan")
+    status = FAILED if found["refused"] else DONE
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return status
+    if found["steps"]:
+        table.show(("workload", "action", "because"), [row(step) for step in found["steps"]])
+    else:
+        print("nothing has changed" if done else "nothing would change")
+    sys.stdout.flush()
+    for step in found["steps"]:
+        for problem in step["problems"]:
+            print(clean(_problem(problem)), file=sys.stderr)
+    return status
+
+
+def row(step: dict[str, Any]) -> list[str]:
+    """One line of the table."""
+    action = step["action"]
+    return [step["workload"], _DOES.get(action, action), clean("; ".join(_because(step)))]
+
+
+def _because(step: dict[str, Any]) -> Iterator[str]:
+    if step["renamed"]:
+        word = "now called" if step["action"] == "remove" else "was called"
+        yield f"{word} {step['renamed']}"
+    if step["reason"]:
+        yield step["reason"]
+    for key in step["keys"]:
+        old, new = key["old"], key["new"]
+        change = f": {old or 'not set'} to {new or 'not set'}" if old or new else ""
+        yield f"{key['key']}{change}"
+    if step["problems"]:
+        count = len(step["problems"])
+        yield f"{count} mistake{'s' if count > 1 else ''} in its files"
+
+
+def _problem(problem: dict[str, Any]) -> str:
+    where = problem["file"] if problem["line"] is None else f"{problem['file']}:{problem['line']}"
+    parts = [where, problem["key"], problem["message"]]
+    return ": ".join(part for part in parts if part)

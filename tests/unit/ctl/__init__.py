@@ -1,0 +1,1 @@
+"""crechectl, without a creched."""
