@@ -16,6 +16,7 @@ from supervisor.events import EventLog
 from supervisor.logs import open_log
 from supervisor.reexec import hold_back, listen_again
 from supervisor.service import Service
+from supervisor.settings import DEFAULT, read_settings
 from supervisor.workload.errors import WorkloadError
 
 EXIT_UNABLE = 2
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _main(options: argparse.Namespace, log: EventLog) -> int:
-    service = Service(options.workloads, options.root, options.state, log)
+    settings = read_settings(options.config)
+    service = Service(options.workloads, options.root, options.state, log, settings)
     return await service.run(options.once)
 
 
@@ -76,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_STATE,
         help="where is kept what outlives a reboot: versions of workloads, logs "
         "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"settings of creched itself, docs/creched.md (default: {DEFAULT}, if it is there)",
     )
     parser.add_argument(
         "--log-format",

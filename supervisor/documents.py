@@ -1,4 +1,4 @@
-"""Makes docs/events.md, docs/workload.md and docs/man from the tables in the code.
+"""Makes docs/events.md, docs/workload.md, docs/creched.md and docs/man from the tables in the code.
 
 `python -m supervisor.documents` writes them; with `--check` it says what is out of date instead.
 """
@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from supervisor import events, manual
+from supervisor import events, manual, settings
 from supervisor.workload import schema
 from supervisor.workload.sections import SECTIONS
 
@@ -103,11 +104,35 @@ def workload_document() -> str:
         "directories and the files in them, and none of them may be a symbolic link.\n",
         *_FOLLOWED,
     ]
-    for section, live in schema.walk(SECTIONS):
+    tables = [
+        (section, f"{section.meaning} {_effect(section, live)}")
+        for section, live in schema.walk(SECTIONS)
+    ]
+    return "\n".join([*lines, *_tables(tables)])
+
+
+def creched_document() -> str:
+    """docs/creched.md."""
+    lines = [
+        "# creched.toml\n",
+        _NOTE.format("supervisor/settings.py"),
+        f"What is to be said about creched: `creched --config FILE`, else {settings.DEFAULT}",
+        "if that is there. It is read when creched starts, and when it is executed anew. Keys the",
+        "tables below do not have are refused, and so is a file that others than root could have",
+        "written. Everything may be left out.\n",
+    ]
+    return "\n".join(
+        [*lines, *_tables((section, section.meaning) for section in settings.SECTIONS)]
+    )
+
+
+def _tables(sections: Iterable[tuple[schema.Section, str]]) -> list[str]:
+    lines = []
+    for section, meaning in sections:
         brackets = "[[{}]]" if section.repeated else "[{}]"
         lines += [
             f"## `{brackets.format(section.name)}`\n",
-            f"{section.meaning} {_effect(section, live)}\n",
+            meaning + "\n",
             "| key | value | default | meaning |",
             "|---|---|---|---|",
         ]
@@ -119,12 +144,13 @@ def workload_document() -> str:
             expected = field.kind.expected.replace("|", "\\|")
             lines.append(f"| `{field.key}` | {expected} | {default} | {field.meaning} |")
         lines.append("")
-    return "\n".join(lines)
+    return lines
 
 
 DOCUMENTS = {
     "events.md": events_document,
     "workload.md": workload_document,
+    "creched.md": creched_document,
     **{f"man/{name}": make for name, make in manual.PAGES.items()},
 }
 

@@ -12,7 +12,7 @@ from runtime.cli.help import ABOUT, SUMMARY, flag_rows
 from runtime.cli.main import COMMANDS as RUNTIME_COMMANDS
 from runtime.cli.main import GLOBAL_FLAGS, command_of
 from supervisor.ctl.commands import COMMANDS, GLOBAL, STATUSES, Option
-from supervisor.events import REPORTS
+from supervisor.settings import DEFAULT, SECTIONS
 
 
 def creche() -> str:
@@ -63,6 +63,10 @@ def creched() -> str:
     page.paragraph(str(parser.epilog))
     page.section("FILES")
     page.item("ROOT/.creched/control.sock", "The admin socket, for root alone: see CONTROL.")
+    page.item(DEFAULT, "Settings of creched itself; docs/creched.md describes them.")
+    for section in SECTIONS:
+        for field in section.fields:
+            page.item(f"  [{section.name}] {field.key}", field.meaning.replace("`", ""))
     page.section("CONTROL")
     page.paragraph(
         "creched answers HTTP/1.1 requests with JSON on a Unix socket; GET /openapi.json describes "
@@ -71,9 +75,10 @@ def creched() -> str:
         "Prometheus, /events all events as server-sent events."
     )
     page.section("EVENTS")
-    page.paragraph("Their fields are described in docs/events.md.")
-    for name, report in REPORTS.items():
-        page.item(name, f"({report.level}) {report.meaning}")
+    page.paragraph(
+        "Every change of state is one event, on standard output and in /events. docs/events.md "
+        "lists all of them with their fields; within a version they are only added to."
+    )
     page.see_also("crechectl(1)", "creche(1)", "systemd.service(5)")
     return page.text()
 

@@ -15,7 +15,6 @@ from runtime.errors import CrecheError
 from runtime.state import make_root
 from supervisor import reexec
 from supervisor.alerts.service import Alerts
-from supervisor.control.settings import Control
 from supervisor.control.start import ControlServer
 from supervisor.directories.directories import Directories
 from supervisor.directories.generations import Generations
@@ -24,6 +23,7 @@ from supervisor.engine import Engine
 from supervisor.events import EventLog
 from supervisor.nursery import Nursery
 from supervisor.past import Past
+from supervisor.settings import Settings
 from supervisor.store.journal import Journal
 from supervisor.systemd.manager import Manager
 from supervisor.workload.errors import Problem, WorkloadError
@@ -53,13 +53,13 @@ class Service:
         root: str,
         state: str,
         log: EventLog,
-        control: Control | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.workloads = workloads
         self.root = root
         self.state = state
         self.log = log
-        self.control = control or Control()
+        self.settings = settings or Settings()
         self.manager = Manager()
 
     async def run(self, once: bool) -> int:
@@ -91,8 +91,8 @@ class Service:
             found = await self._load(once)
             good = [step for step in found.steps if step.action is Action.ADD]
             control = ControlServer(
-                self.control, self.engine.own, self.nursery, self.journal, self.log,
-                self.engine.root, self.workloads, self._acts(),
+                self.settings.control, self.settings.http, self.engine.own, self.nursery,
+                self.journal, self.log, self.engine.root, self.workloads, self._acts(),
             )  # fmt: skip
             await outer.start(control.run)
             async with trio.open_nursery() as self._tasks:

@@ -6,6 +6,8 @@ import grp
 from dataclasses import dataclass
 
 from runtime.errors import CrecheError
+from supervisor.workload import kinds
+from supervisor.workload.schema import Field, Section, into
 
 SOCKET = "control.sock"
 """Name of the admin socket in ROOT/.creched, where only root comes."""
@@ -13,12 +15,52 @@ SOCKET = "control.sock"
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """`read_only`: path of a socket that members of `group` may read from; `listen`: loopback
-    address and port of the status page. None: there is none."""
+    """`read_only`: path of a socket that members of `group` may read from; None: there is none."""
 
     read_only: str | None = None
     group: str = "creche"
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """`listen`: loopback address and port of the status page; None: there is none."""
+
     listen: str | None = None
+
+
+CONTROL = Section(
+    "control",
+    "The control sockets. That of root is ROOT/.creched/control.sock, with mode 0600.",
+    (
+        Field(
+            "read-only",
+            kinds.ABSOLUTE,
+            None,
+            "none",
+            "Path of one more socket, with mode 0660, on which nothing can be changed. Nobody else "
+            "may be able to write its directory, which has to be there.",
+        ),
+        Field(
+            "group", kinds.NONEMPTY, "creche", '"creche"', "Who may connect to it: a name or a gid."
+        ),
+    ),
+    make=into(Control),
+)
+HTTP = Section(
+    "http",
+    "The status page and /metrics for this machine. Anybody on it may read them; what programs "
+    "wrote is not shown.",
+    (
+        Field(
+            "listen",
+            kinds.NONEMPTY,
+            None,
+            "none",
+            '`"127.0.0.1:PORT"` or `"[::1]:PORT"`; other addresses are refused.',
+        ),
+    ),
+    make=into(Http),
+)
 
 
 def group_id(name: str) -> int:

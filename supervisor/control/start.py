@@ -10,7 +10,7 @@ import trio
 from supervisor.control.outside import Outside
 from supervisor.control.request import Access
 from supervisor.control.server import Listener, Server, page_listener, unix_listener
-from supervisor.control.settings import SOCKET, Control, group_id
+from supervisor.control.settings import SOCKET, Control, Http, group_id
 from supervisor.control.types import Keepers
 from supervisor.events import EventLog
 from supervisor.store.journal import Journal
@@ -22,6 +22,7 @@ class ControlServer:
     def __init__(
         self,
         settings: Control,
+        http: Http,
         own: str,
         nursery: Keepers,
         journal: Journal,
@@ -31,6 +32,7 @@ class ControlServer:
         acts: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self._settings = settings
+        self._http = http
         self._own = own
         self._outside = Outside(nursery, journal, log, root, directory, acts)
         self._ended = trio.Event()
@@ -55,8 +57,8 @@ class ControlServer:
             if settings.read_only is not None:
                 group = group_id(settings.group)
                 made.append(unix_listener(settings.read_only, Access.READ, group))
-            if settings.listen is not None:
-                made.append(page_listener(settings.listen))
+            if self._http.listen is not None:
+                made.append(page_listener(self._http.listen))
         except BaseException:
             for listener in made:
                 listener.discard()

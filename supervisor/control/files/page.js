@@ -148,6 +148,9 @@ async function measure() {
   }
 }
 
+const complaint = (event) =>
+  [event.file, event.line, event.key, event.message].filter(Boolean).join(": ");
+
 function tell(event) {
   const item = element("li", undefined, event.level);
   const time = element("time", event.timestamp.slice(11, 19));
@@ -156,7 +159,7 @@ function tell(event) {
     time,
     element("span", event.workload || "creched", "workload"),
     element("span", event.event, "name"),
-    element("span", event.reason || event.message || "", "text"),
+    element("span", event.reason || complaint(event), "text"),
   );
   at("events").prepend(item);
   while (at("events").children.length > SHOWN_EVENTS) at("events").lastChild.remove();
