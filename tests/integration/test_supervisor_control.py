@@ -164,6 +164,42 @@ def test_the_mode_of_the_socket_decides(creched: Creched) -> None:
     assert not [name for name in names if name and name[0].startswith("@") and "crech" in name[0]]
 
 
+ASK = """
+import os, socket, sys
+os.chdir(sys.argv[1]); os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+with socket.socket(socket.AF_UNIX) as one:
+    one.connect("read-only.sock")
+    one.sendall(f"{sys.argv[3]} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    print(one.makefile().readline())
+"""
+
+
+def test_a_group_may_read(creched: Creched, tmp_path: Path) -> None:
+    """The read-only socket: its group may look, change nothing, and others may not even connect."""
+    creched.add("web", SLEEPER)
+    tmp_path.chmod(0o755)
+    public = tmp_path / "public"
+    public.mkdir(0o755)
+    public.chmod(0o755)
+    config = tmp_path / "creched.toml"
+    config.write_text(f'[control]\nread-only = "{public}/read-only.sock"\ngroup = "1000"\n')
+    config.chmod(0o644)
+    creched.start("--config", str(config))
+    creched.wait_for("started", "web")
+
+    def ask(user: int, request: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", ASK, str(public), str(user), request]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert ask(1000, "GET /workloads").stdout.startswith("HTTP/1.1 200")
+    assert ask(1000, "POST /workloads/web/stop").stdout.startswith("HTTP/1.1 403")
+    assert "PermissionError" in ask(1001, "GET /workloads").stderr
+    assert status(creched, "web")["status"] == "running"
+    assert creched.find("control") == []
+    creched.stop()
+    assert list(public.iterdir()) == []
+
+
 def test_kill_nine_and_again(creched: Creched) -> None:
     """The socket a killed creched has left is replaced; that of one that stops is gone."""
     creched.add("web", SLEEPER)
