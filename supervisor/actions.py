@@ -32,8 +32,6 @@ def act(keeper: Keeper, action: Action, event: Event) -> None:
         case Action.RESET:
             keeper.history = History(restarts=keeper.history.restarts)
             keeper.save()
-        case Action.AGAIN:
-            keeper.again = "request", "started by hand"
     if run is None:
         return
     if event in _BEGINS:

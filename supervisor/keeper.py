@@ -162,9 +162,9 @@ class Keeper:
                 return
             if not isinstance(cell, Step):
                 raise RuntimeError(f"event {pending} is impossible in state {self.state}")
-            if pending in (Event.START, Event.STOP, Event.HURRY):
+            if pending in (Event.STOP, Event.HURRY):
                 self._asked = cause, reason
-            elif cell.next is State.STOPPED and not reason:
+            elif cell.report == "stopped":
                 cause, reason = self._asked  # which is why it ended
             self._step(cell, pending, cause, reason)
             pending = None
@@ -181,6 +181,8 @@ class Keeper:
         self._note(event, reason)
         if step.action is Action.CREATE:
             self._prepare()
+        elif step.action is Action.AGAIN:
+            self.again = cause, reason
         self.save()
         values = reporting.values(self, old, cause, reason)
         if step.report == "stopping":

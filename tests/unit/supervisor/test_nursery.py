@@ -48,6 +48,40 @@ async def test_restart_waits_until_nothing_is_left(autojump_clock: MockClock) ->
     assert journal.index((7, "deleted")) + 1 == journal.index((7, "create"))
 
 
+async def test_a_start_that_has_to_wait_tells_who_asked(autojump_clock: MockClock) -> None:
+    """It is recorded at once; when its turn comes the reason is who wanted it, not what ended."""
+    async with running(World({"a": [Script(life=1, end=Exit(code=1), delete=7)]})) as world:
+        await trio.sleep(2)
+        assert world.nursery.status("a").state == "cleaning"
+        world.nursery.start("a", "ann")
+        await trio.sleep(1)
+        assert world.records.kept["a"].again
+        await trio.sleep(6)
+
+    [noted] = world.named("start-noted")
+    assert (noted["cause"], noted["reason"]) == ("request", "started by ann")
+    _, second = world.named("creating")
+    assert (second["cause"], second["reason"]) == ("request", "started by ann")
+
+
+@pytest.mark.parametrize("script", [Script(create=9), Script(start=9), Script(delete=9)])
+async def test_what_was_stopped_tells_who_asked(autojump_clock: MockClock, script: Script) -> None:
+    """Also where a start was cut short, and whoever wanted it started in between."""
+    async with running(World({"a": [script]})) as world:
+        await trio.sleep(1)
+        world.nursery.stop("a", "bob")
+        world.nursery.start("a", "ann")
+        world.nursery.stop("a", "eve")
+        await world.nursery.reached("a", "exited")
+        await trio.sleep(10)
+        assert world.nursery.status("a").state == "stopped"
+        assert world.nursery.status("a").why in ("stopped by bob", "stopped by eve")
+
+    stopped = world.named("stopped")
+    assert {event["cause"] for event in stopped} == {"request"}
+    assert {event["reason"] for event in stopped} <= {"stopped by bob", "stopped by eve"}
+
+
 async def test_readiness_and_health_are_told(autojump_clock: MockClock) -> None:
     """They are in the status; an unhealthy program is ended and the policy has its say."""
     told = ((1, Signal.STATUS, "warm"), (2, Signal.HEALTHY, ""), (9, Signal.UNHEALTHY, "probe"))
