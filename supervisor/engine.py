@@ -41,7 +41,7 @@ from supervisor.record import Record
 from supervisor.systemd.descriptors import Descriptors
 from supervisor.systemd.notify import Notifier
 from supervisor.watch import Watcher
-from supervisor.workload import rootfs
+from supervisor.workload import oci, rootfs
 from supervisor.workload.model import Workload
 
 DEFAULT_ROOT = "/run/creche"
@@ -189,7 +189,10 @@ class Engine:
         spec["annotations"] = {**spec.get("annotations", {}), ANNOTATION: workload.directory}
         spec["linux"] = {"cgroupsPath": f"{self._cgroup()}/{name}", **spec.get("linux", {})}
         if workload.settings.container is not None and workload.settings.container.oom_group:
-            self._end_whole(spec, log)
+            if self._layout.find("memory") == UNIFIED:
+                spec["linux"] = oci.ended_whole(spec["linux"])
+            else:
+                log.warning("oom-group: cgroup version 1 limits memory here, and cannot do that")
         if "process" in spec:
             # Not what creched's unit has set to protect creched: every child inherits that.
             spec["process"] = {"oomScoreAdj": 0, **spec["process"]}
@@ -227,15 +230,6 @@ class Engine:
         if notify:
             made.notify = NotifySocket(f"{state}/{DIRECTORY}", made.has)
         return made
-
-    def _end_whole(self, spec: Any, log: Log) -> None:
-        """Have the kernel kill everything in the container if it runs out of memory."""
-        if self._layout.find("memory") != UNIFIED:
-            log.warning("oom-group: memory is limited by cgroup version 1, which cannot do that")
-            return
-        resources = spec["linux"].get("resources", {})
-        unified = {**resources.get("unified", {}), "memory.oom.group": "1"}
-        spec["linux"] = {**spec["linux"], "resources": {**resources, "unified": unified}}
 
     def _pass_notify_in(self, workload: Workload, spec: Any, state: str, log: Log) -> bool:
         """Whether the container gets a notify socket."""

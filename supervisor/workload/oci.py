@@ -7,6 +7,8 @@ read-only (the lists are those of runtime-spec's `config-linux.md` and of the en
 
 from __future__ import annotations
 
+from typing import Any
+
 from supervisor.workload.model import Settings
 from supervisor.workload.sections.container import Container
 from supervisor.workload.sections.hooks import Hook
@@ -89,6 +91,13 @@ def make_config(
             "readonlyPaths": list(READ_ONLY),
         },
     }
+
+
+def ended_whole(linux: Any) -> Config:
+    """A config's `linux` part, with which the kernel kills all of it when memory runs out."""
+    resources = linux.get("resources", {})
+    unified = {**resources.get("unified", {}), "memory.oom.group": "1"}
+    return {**linux, "resources": {**resources, "unified": unified}}
 
 
 def _environment(container: Container) -> list[str]:

@@ -8,7 +8,7 @@ from runtime import jsonio
 from runtime.spec import parse
 from supervisor.workload import rootfs
 from supervisor.workload.model import Settings
-from supervisor.workload.oci import CAPABILITIES, make_config
+from supervisor.workload.oci import CAPABILITIES, ended_whole, make_config
 from supervisor.workload.sections.container import Container, Mount
 from supervisor.workload.sections.hooks import Hook, Hooks
 
@@ -84,3 +84,15 @@ def test_hooks() -> None:
         {"path": "/a", "args": ["/a"], "timeout": 3},
         {"path": "/dir/b", "args": ["x"], "env": ["K=v"], "timeout": 1},
     ]
+
+
+def test_out_of_memory_may_end_all_of_it() -> None:
+    """By the kernel; other limits stay as they are."""
+    linux = make(Container(("true",), memory=1 << 20, oom_group=True))["linux"]
+
+    ended: Any = ended_whole(linux)
+    resources = ended["resources"]
+
+    assert resources["unified"] == {"memory.oom.group": "1"}
+    assert resources["memory"] == linux["resources"]["memory"]
+    assert "unified" not in linux["resources"]
