@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.plan.types import LaunchPlan, ProcessPlan
+    from runtime.plan.types import LaunchPlan, MountOp, ProcessPlan
     from runtime.systemd.scope import Scope
 
 
@@ -226,15 +226,27 @@ def _open_sources(plan: LaunchPlan, everything: bool) -> dict[str, int]:
             if op["kind"] != "bind":
                 continue
             if everything or op["idmap"] is not None:
-                tree = sources[op["key"]] = open_source(op)
-                # It may be a peer of the host's mounts: what is mounted on it stays inside.
-                m.mount_setattr(tree, propagation=m.MS_SLAVE, recursive=True)
-                if op["idmap"] is not None:
-                    idmap.apply(tree, op["idmap"], op["key"])
+                sources[op["key"]] = open_outside(op)
     except BaseException:
         close_all(list(sources.values()))
         raise
     return sources
+
+
+def open_outside(op: MountOp) -> int:
+    """A bind mount's source, opened by the launching process: its ids mapped, its own propagation.
+
+    It may be a peer of the host's mounts: what is mounted on it stays inside. Raises KernelError.
+    """
+    tree = open_source(op)
+    try:
+        m.mount_setattr(tree, propagation=m.MS_SLAVE, recursive=True)
+        if op["idmap"] is not None:
+            idmap.apply(tree, op["idmap"], op["key"])
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
 
 
 def _clone(

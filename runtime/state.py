@@ -125,6 +125,21 @@ class StateDir:
             os.close(self._lock)
             self._lock = -1
 
+    def hold(self, name: str) -> int:
+        """Wait for the lock of this name, beside the container's own; close what is returned.
+
+        For what a poststart hook may do: whoever started the container holds that one, and waits
+        for the hook. Raises KernelError.
+        """
+        path = f"{self.path}/{name}.lock"
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            fd = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise KernelError("open", path, error.errno or 0) from None
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return fd
+
     def load(self) -> State:
         """The saved state. NoSuchContainer; StateError if the file is damaged, naming it."""
         path = f"{self.path}/{_STATE_FILE}"
@@ -146,15 +161,19 @@ class StateDir:
 
     def save(self, state: State) -> None:
         """Replace the saved state in one step. KernelError names the file."""
-        path = f"{self.path}/{_STATE_FILE}"
+        self.save_file(_STATE_FILE, encode(state))
+
+    def save_file(self, name: str, data: bytes) -> None:
+        """Replace the state, or a file beside it, in one step. KernelError names it."""
+        path = f"{self.path}/{name}"
         temporary = f"{path}.new"
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(temporary, flags, 0o600)
             try:
-                data = memoryview(encode(state))
-                while data:
-                    data = data[os.write(fd, data) :]
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
             finally:
                 os.close(fd)
             os.rename(temporary, path)

@@ -19,7 +19,7 @@ SEALED = "--sealed-as"
 
 # The commands whose processes enter a container: they run from a copy of the interpreter that
 # nothing can write (runtime/seal.py).
-ENTERING = frozenset(("create", "exec", "run"))
+ENTERING = frozenset(("create", "exec", "mounts", "run"))
 
 # Each is a module of runtime.commands.
 COMMANDS = (
@@ -32,6 +32,7 @@ COMMANDS = (
     "help",
     "kill",
     "list",
+    "mounts",
     "pause",
     "plan",
     "ps",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 
 from runtime.cli.options import Command, Flag, parse_int
 from runtime.cli.sizes import parse_size
-from runtime.errors import CrecheError, KernelError, StateError
+from runtime.errors import CrecheError, StateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from runtime.lifecycle.container import Container
 
     Resources = dict[str, Any]
-
-LOCK = "update.lock"
 
 # Flag -> (section, key) of linux.resources.
 TEXTS = {"cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems")}
@@ -81,7 +78,7 @@ def run(call: Call) -> int:
 
     container = open_container(call.root, call.id, call.log)
     wanted = wanted_resources(call)
-    lock = _lock(container)
+    lock = container.directory.hold("update")
     try:
         container.state = container.directory.load()
         status = container.status()
@@ -99,20 +96,6 @@ def run(call: Call) -> int:
     finally:
         os.close(lock)
     return 0
-
-
-def _lock(container: Container) -> int:
-    """One update at a time. Not the container's own lock: a poststart hook may call us, and then
-    whoever started the container holds that one and waits for the hook.
-    """
-    path = f"{container.directory.path}/{LOCK}"
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(path, flags, 0o600)
-    except OSError as error:
-        raise KernelError("open", path, error.errno or 0) from None
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    return fd
 
 
 def revise(call: Call, container: Container, wanted: Resources) -> None:

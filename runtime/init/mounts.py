@@ -15,6 +15,8 @@ from runtime.plan.mounts import PROC_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.plan.types import MountOp
 
 
@@ -52,12 +54,32 @@ def perform(
     if op["kind"] == "remount":
         _remount(root, op)
         return None
+    tree = mount(root, op, source, cgroups)
+    if op["late_readonly"]:
+        return tree
+    if tree >= 0:
+        os.close(tree)
+    return None
+
+
+def mount(
+    root: int,
+    op: MountOp,
+    source: int | None,
+    cgroups: list[tuple[str, str, list[str]]] | None = None,
+    announce: Callable[[int], None] = lambda tree: None,
+) -> int:
+    """As perform, for all but remounts; a descriptor of the mount, or -1 if a link was made.
+
+    announce: is told the descriptor just before the mount is attached.
+    """
     tree = -1
     if op["kind"] == "bind":
         tree = open_source(op) if source is None else source
     try:
         if op["copy_link"] and _copy_link(root, op, tree):
-            return None
+            os.close(tree)
+            return -1
         wants_directory = op["kind"] != "bind" or is_directory(tree)
         target, created = _target(root, op, wants_directory)
         try:
@@ -67,6 +89,7 @@ def perform(
                 tree = _make_filesystem(op, target, created, cgroups)
                 if op["copy_up"] and not created:
                     _copy_up(op, target, tree)
+            announce(tree)
             try:
                 m.attach(tree, target)
             except OSError as error:
@@ -80,13 +103,11 @@ def perform(
                 m.mount_setattr(tree, propagation=flag, recursive=recursive)
             except OSError as error:
                 raise _error("propagation of", op, error) from None
-        if op["late_readonly"]:
-            kept, tree = tree, -1
-            return kept
-        return None
-    finally:
+        return tree
+    except BaseException:
         if tree >= 0:
             os.close(tree)
+        raise
 
 
 def make_readonly(mount: int) -> None:

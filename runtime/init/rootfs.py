@@ -91,7 +91,7 @@ def move(root: int) -> None:
         for line in reversed(_mountinfo()):
             fields = line.split(" ")
             kind = fields[fields.index("-") + 1]
-            point = _unescape(fields[4])
+            point = unescape(fields[4])
             if kind in ("proc", "sysfs") and not _is_below(root, point):
                 try:
                     m.umount(point)
@@ -146,11 +146,11 @@ def _mount_point(fd: int) -> tuple[str, bool]:
         fields = line.split(" ")
         if fields[0] == identity:
             tags = fields[6 : fields.index("-")]
-            return _unescape(fields[4]), any(tag.startswith("shared:") for tag in tags)
+            return unescape(fields[4]), any(tag.startswith("shared:") for tag in tags)
     raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     """mountinfo writes blank, tab, newline and backslash as octal (proc_pid_mountinfo(5))."""
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, char)

@@ -14,14 +14,14 @@ from runtime.spec.default import OCI_VERSION, default_spec, render
 from runtime.spec.dialect import modernise, modernise_process
 from runtime.spec.process import check_process
 from runtime.spec.resources import check_resources
-from runtime.spec.rules import check_spec
+from runtime.spec.rules import check_mounts, check_spec
 from runtime.spec.schema import validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.spec.types import Process, Resources, Spec
+    from runtime.spec.types import Mount, Process, Resources, Spec
 
 __all__ = [
     "CONFIG_NAME",
@@ -29,6 +29,7 @@ __all__ = [
     "default_spec",
     "load_bundle",
     "parse",
+    "parse_mounts",
     "parse_process",
     "parse_resources",
     "read_limited",
@@ -77,3 +78,11 @@ def parse_resources(data: bytes) -> Resources:
     )
     check_resources(resources, "resources")
     return resources
+
+
+def parse_mounts(data: bytes, spec: Spec, warn: Callable[[str], None] = _ignore) -> list[Mount]:
+    """A mounts array alone, for a container that was made from spec; paths begin at `mounts`."""
+    mounts: list[Mount] = validate(document.MOUNTS, loads(data), warn, "mounts")
+    kinds = [entry["type"] for entry in spec.get("linux", {}).get("namespaces", [])]
+    check_mounts(mounts, kinds, warn)
+    return mounts

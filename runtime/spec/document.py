@@ -104,6 +104,8 @@ _mount = obj(
     blank=("type", "source"),
 )
 
+MOUNTS = array(_mount)
+
 _hook = obj(
     {
         "path": absolute,
@@ -306,7 +308,7 @@ CONFIG = obj(
         # __NEW_UTS_LEN, linux/utsname.h
         "hostname": limited(64, "a host name"),
         "domainname": limited(64, "a NIS domain name"),
-        "mounts": array(_mount),
+        "mounts": MOUNTS,
         "hooks": obj(dict.fromkeys(names.HOOK_STAGES, array(_hook))),
         "annotations": mapping(string),
         "linux": _linux,

@@ -17,7 +17,7 @@ from runtime.spec.sysctl import check_sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from runtime.spec.types import Device, Hooks, IntelRdt, Linux, Mount, Namespace, Spec
 
@@ -32,8 +32,7 @@ def check_spec(spec: Spec, warn: Callable[[str], None]) -> None:
     for key, value in (("hostname", spec.get("hostname")), ("domainname", spec.get("domainname"))):
         if value is not None and "uts" not in namespaces:
             raise ConfigError(key, f"unable to set {key} without a private UTS namespace")
-    for index, mount in enumerate(spec.get("mounts", [])):
-        _check_mount(mount, f"mounts[{index}]", namespaces, warn)
+    check_mounts(spec.get("mounts", []), namespaces, warn)
     _check_hooks(spec.get("hooks", {}))
     _check_linux(linux, namespaces, warn)
 
@@ -70,8 +69,16 @@ def _check_namespaces(listed: list[Namespace]) -> dict[str, str]:
     return {namespace["type"]: namespace.get("path", "") for namespace in listed}
 
 
+def check_mounts(
+    mounts: list[Mount], namespaces: Collection[str], warn: Callable[[str], None]
+) -> None:
+    """Raise ConfigError. namespaces: the kinds that the container has."""
+    for index, mount in enumerate(mounts):
+        _check_mount(mount, f"mounts[{index}]", namespaces, warn)
+
+
 def _check_mount(
-    mount: Mount, path: str, namespaces: dict[str, str], warn: Callable[[str], None]
+    mount: Mount, path: str, namespaces: Collection[str], warn: Callable[[str], None]
 ) -> None:
     if not mount["destination"].startswith("/"):
         warn(
