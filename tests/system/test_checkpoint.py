@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.integration.test_runtime_exec import console_socket
 from tests.support.bundle import Bundle
 from tests.support.runtimes import Runtime
 from tests.support.waiting import DEADLINE, read_until
@@ -86,3 +90,154 @@ def test_to_disk_and_back(
     assert process.wait(DEADLINE) == 0
     os.close(third.output)
     assert not creche.exists(container_id)
+
+
+def test_a_terminal(
+    creche: Runtime, bundle: Callable[..., Bundle], container_id: str, tmp_path: Path
+) -> None:
+    """The master of the terminal that CRIU made goes to who listens at --console-socket."""
+    directory = bundle({"process": {"terminal": True}}, sh=f"stty -echo; echo ready; {ECHO}")
+    images = tmp_path / "images"
+    with console_socket(tmp_path) as (path, take):
+        creche.run(["run", "-d", "--console-socket", path, "-b", directory, container_id]).ok()
+        master, _name = take()
+        read_until(master, b"ready")
+        os.write(master, b"a\n")
+        read_until(master, b"1 a")
+        creche.run(["checkpoint", "--image-path", images, container_id]).ok()
+        os.close(master)
+
+        words = ["restore", "-d", "--console-socket", path, "--image-path", str(images)]
+        creche.run([*words, "-b", directory, container_id]).ok()
+        master, _name = take()
+        os.write(master, b"b\n")
+        read_until(master, b"2 b")
+        os.close(master)
+
+
+@contextmanager
+def criu(*words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """CRIU as a server, once it serves."""
+    ready, status = os.pipe()
+    command = ["criu", *words, "--status-fd", str(status)]
+    with subprocess.Popen(command, pass_fds=(status,), stdin=subprocess.DEVNULL) as process:
+        os.close(status)
+        try:
+            read_until(ready, b"\0")
+            yield process
+        finally:
+            os.close(ready)
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_memory_to_a_page_server(
+    creche: Runtime, bundle: Callable[..., Bundle], container_id: str, tmp_path: Path
+) -> None:
+    """It has the pages then, and the images nothing but the rest."""
+    directory = bundle(sh=ECHO)
+    first, second = Pipes(), Pipes()
+    images, pages, port = tmp_path / "images", tmp_path / "pages", free_port()
+    pages.mkdir()
+    run = first.run(creche, "run", "-d", "-b", str(directory.path), container_id)
+    assert run.wait(DEADLINE) == 0
+    first.say("a", "1 a")
+    with criu("page-server", "--images-dir", pages, "--port", str(port)) as server:
+        creche.run(
+            ["checkpoint", "--image-path", images, "--page-server", f"127.0.0.1:{port}",
+             container_id]
+        ).ok()  # fmt: skip
+        assert server.wait(DEADLINE) == 0
+    first.close()
+    assert not list(images.glob("pages-*.img"))
+    assert list(pages.glob("pages-*.img"))
+
+    for image in pages.glob("*.img"):
+        if not (images / image.name).exists():
+            shutil.move(image, images)
+    restore = second.run(
+        creche, "restore", "-d", "--image-path", images, "-b", str(directory.path), container_id
+    )
+    assert restore.wait(DEADLINE) == 0
+    second.say("b", "2 b")
+    second.close()
+
+
+def test_memory_when_it_is_used(
+    creche: Runtime, bundle: Callable[..., Bundle], container_id: str, tmp_path: Path
+) -> None:
+    """The checkpoint serves the pages until the restored container, which runs, has them all."""
+    directory = bundle(sh=ECHO)
+    first, second = Pipes(), Pipes()
+    images, port = tmp_path / "images", free_port()
+    run = first.run(creche, "run", "-d", "-b", str(directory.path), container_id)
+    assert run.wait(DEADLINE) == 0
+    first.say("a", "1 a")
+    ready, status = os.pipe()
+    checkpoint = creche.popen(
+        ["checkpoint", "--lazy-pages", "--page-server", f"127.0.0.1:{port}", "--status-fd",
+         str(status), "--image-path", images, container_id],
+        pass_fds=(status,),
+    )  # fmt: skip
+    os.close(status)
+    read_until(ready, b"\0")
+    os.close(ready)
+
+    words: list[str | Path] = ["lazy-pages", "--images-dir", images, "--page-server"]
+    words += ["--address", "127.0.0.1", "--port", str(port)]
+    with criu(*words) as server:
+        other = f"{container_id}-2"
+        restore = second.run(
+            creche, "restore", "-d", "--lazy-pages", "--image-path", images,
+            "-b", str(directory.path), other,
+        )  # fmt: skip
+        assert restore.wait(DEADLINE) == 0
+        second.say("b", "2 b")
+        assert server.wait(DEADLINE) == 0
+    out, err = checkpoint.communicate(timeout=DEADLINE)
+    assert checkpoint.returncode == 0, (out, err)
+    first.close()
+    second.close()
+    creche.run(["state", container_id]).failed(1)
+
+
+def test_a_network_namespace_of_somebody_else(
+    creche: Runtime, bundle: Callable[..., Bundle], container_id: str, tmp_path: Path
+) -> None:
+    """It is left as it is, and joined again."""
+    ready, said = os.pipe()
+    holder = subprocess.Popen(
+        ["unshare", "-n", "sh", "-c", "echo here; exec sleep infinity"], stdout=said
+    )
+    os.close(said)
+    try:
+        read_until(ready, b"here")
+        os.close(ready)
+        network = f"/proc/{holder.pid}/ns/net"
+        directory = bundle(sh=ECHO)
+        for entry in directory.config["linux"]["namespaces"]:
+            if entry["type"] == "network":
+                entry["path"] = network
+        directory.write()
+        first, second = Pipes(), Pipes()
+        images = tmp_path / "images"
+        run = first.run(creche, "run", "-d", "-b", str(directory.path), container_id)
+        assert run.wait(DEADLINE) == 0
+        first.say("a", "1 a")
+        creche.run(["checkpoint", "--image-path", images, container_id]).ok()
+        first.close()
+        restore = second.run(
+            creche, "restore", "-d", "--image-path", images, "-b", str(directory.path), container_id
+        )
+        assert restore.wait(DEADLINE) == 0
+        second.say("b", "2 b")
+        joined = os.readlink(f"/proc/{creche.pid(container_id)}/ns/net")
+        assert joined == os.readlink(network)
+        second.close()
+    finally:
+        holder.kill()
+        holder.wait()
