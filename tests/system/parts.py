@@ -11,6 +11,7 @@ SLOWNESS = 5  # factor for deadlines of the tests; what waits for one of them ha
 # Path -> the tests that are run, with parameters where not all are wanted; none: the whole file.
 INTEGRATION: dict[str, tuple[str, ...]] = {
     "tests/integration/test_cgroups.py": (),
+    "tests/integration/test_delegation.py": (),
     "tests/integration/test_seccomp.py": (),
     "tests/integration/test_harness.py": (
         "test_the_session_has_left_the_machine",
@@ -39,6 +40,10 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
     "tests/integration/test_runtime_mounts.py": (
         "test_what_runc_spec_mounts",
         "test_idmapped_mounts",
+    ),
+    "tests/integration/test_live_mounts.py": (
+        "test_added_and_removed",
+        "test_in_a_user_namespace",
     ),
     "tests/integration/test_walkthrough.py": (
         "test_run_memcached_from_the_export[creche]",
