@@ -1,10 +1,11 @@
-"""Makes docs/events.md, docs/workload.md, docs/creched.md and docs/man from the tables in the code.
+"""Makes what in docs/ comes from the tables in the code.
 
 `python -m supervisor.documents` writes them; with `--check` it says what is out of date instead.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +26,7 @@ def events_document() -> str:
         "creched writes one event for every change of state of a workload, and for whatever else",
         "is worth knowing: with `--log-format json` one JSON object a line, else in words. Names",
         f"and fields are an interface; this is version {events.VERSION}. Within a version they",
-        "are only added.\n",
+        "are only added. [events.schema.json](events.schema.json) says the same to programs.\n",
         "## Fields of every event\n",
         "| field | meaning |",
         "|---|---|",
@@ -121,9 +122,43 @@ def creched_document() -> str:
         "tables below do not have are refused, and so is a file that others than root could have",
         "written. Everything may be left out.\n",
     ]
-    return "\n".join(
-        [*lines, *_tables((section, section.meaning) for section in settings.SECTIONS)]
-    )
+    tables = [
+        (section, section.meaning)
+        for section, _ in schema.walk(settings.SECTIONS)
+        if section.fields
+    ]
+    return "\n".join([*lines, *_tables(tables)])
+
+
+def events_schema() -> str:
+    """docs/events.schema.json: JSON Schema (draft 2020-12) of one event."""
+    kinds: dict[str, dict[str, object]] = {
+        "version": {"const": events.VERSION},
+        "seq": {"type": "integer", "minimum": 1},
+        "monotonic": {"type": "number"},
+        "level": {"enum": ["info", "warning", "error"]},
+    }
+    common = {
+        name: {"description": meaning, **kinds.get(name, {"type": "string"})}
+        for name, meaning in events.COMMON.items()
+    }
+    variants = []
+    for name, report in events.REPORTS.items():
+        own: dict[str, object] = {"event": {"const": name}, "level": {"const": report.level}}
+        own |= {field: {"$ref": f"#/$defs/{field}"} for field in report.fields}
+        variants.append(
+            {"description": report.meaning, "properties": own, "required": list(report.fields)}
+        )
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "An event of creched",
+        "type": "object",
+        "properties": common,
+        "required": list(common),
+        "oneOf": variants,
+        "$defs": {name: {"description": meaning} for name, meaning in events.FIELDS.items()},
+    }
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _tables(sections: Iterable[tuple[schema.Section, str]]) -> list[str]:
@@ -149,6 +184,7 @@ def _tables(sections: Iterable[tuple[schema.Section, str]]) -> list[str]:
 
 DOCUMENTS = {
     "events.md": events_document,
+    "events.schema.json": events_schema,
     "workload.md": workload_document,
     "creched.md": creched_document,
     **{f"man/{name}": make for name, make in manual.PAGES.items()},

@@ -13,6 +13,7 @@ from runtime.cli.main import COMMANDS as RUNTIME_COMMANDS
 from runtime.cli.main import GLOBAL_FLAGS, command_of
 from supervisor.ctl.commands import COMMANDS, GLOBAL, STATUSES, Option
 from supervisor.settings import DEFAULT, SECTIONS
+from supervisor.workload.schema import walk
 
 
 def creche() -> str:
@@ -64,7 +65,7 @@ def creched() -> str:
     page.section("FILES")
     page.item("ROOT/.creched/control.sock", "The admin socket, for root alone: see CONTROL.")
     page.item(DEFAULT, "Settings of creched itself; docs/creched.md describes them.")
-    for section in SECTIONS:
+    for section, _ in walk(SECTIONS):
         for field in section.fields:
             page.item(f"  [{section.name}] {field.key}", field.meaning.replace("`", ""))
     page.section("CONTROL")

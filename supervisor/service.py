@@ -79,7 +79,14 @@ class Service:
             self.past = Past(self.engine.own, "" if once else self.state, self.log)
             self.journal = self.past.journal
             jitter = random.SystemRandom().random
-            self.nursery = Nursery(self.engine, self.log, jitter, self.past.records)
+            self.nursery = Nursery(
+                self.engine,
+                self.log,
+                jitter,
+                self.past.records,
+                self.settings.groups,
+                self.settings.supervisor.reboot_command,
+            )
             alerts = Alerts(self._find, self.log.emit)
             self.log.tap(alerts.note)
             generations = None if once else Generations(self.state, self.past.damaged)

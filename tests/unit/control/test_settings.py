@@ -28,7 +28,9 @@ def test_whole(file: Path) -> None:
     file.write_text(
         '[control]\nread-only = "/run/x/r.sock"\ngroup = "adm"\n[http]\nlisten = "[::1]:80"\n'
     )
-    assert read_settings(str(file)) == Settings(Control("/run/x/r.sock", "adm"), Http("[::1]:80"))
+    assert read_settings(str(file)) == Settings(
+        control=Control("/run/x/r.sock", "adm"), http=Http("[::1]:80")
+    )
 
 
 def test_empty(file: Path) -> None:

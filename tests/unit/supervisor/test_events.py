@@ -115,3 +115,17 @@ def test_a_reader_that_has_gone_is_no_reason_to_stop() -> None:
     log.emit("supervisor-stopped", exit_status=0)
 
     assert log.seq == 1
+
+
+def test_the_schema_holds_every_event() -> None:
+    """Each name with its level and exactly its fields; what creched writes fits."""
+    schema = json.loads(documents.events_schema())
+    found = {v["properties"]["event"]["const"]: v for v in schema["oneOf"]}
+    assert set(found) == set(events.REPORTS)
+    stream = io.StringIO()
+    open_log("json", stream).emit("supervisor-stopped", exit_status=0)
+    event = json.loads(stream.getvalue())
+    variant = found["supervisor-stopped"]
+    assert set(event) == set(schema["required"]) | set(variant["required"])
+    assert set(variant["required"]) <= set(schema["$defs"])
+    assert event["level"] == variant["properties"]["level"]["const"]

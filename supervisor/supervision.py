@@ -1,0 +1,86 @@
+"""Tables of creched.toml about looking after workloads: [supervisor], [groups.NAME]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from supervisor.groups import Group, Strategy
+from supervisor.workload import kinds
+from supervisor.workload.schema import Field, Section, Values, into
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """The [supervisor] table."""
+
+    reboot_command: tuple[str, ...] = ()
+
+
+def _absolute_first(values: Values) -> Iterable[tuple[str, str]]:
+    command = values["reboot-command"]
+    if command and not command[0].startswith("/"):
+        yield "reboot-command", f'expected an absolute path first, found "{command[0]}"'
+
+
+SUPERVISOR = Section(
+    "supervisor",
+    "creched itself.",
+    (
+        Field(
+            "reboot-command",
+            kinds.list_of(kinds.NONEMPTY),
+            (),
+            "[]",
+            'What reboots the machine when a workload with `on-limit = "reboot"` asks for it: an '
+            'absolute path and arguments, such as `["/usr/bin/systemctl", "reboot"]`. Without it '
+            "the request is an event and nothing more.",
+        ),
+    ),
+    make=into(Supervisor),
+    rules=_absolute_first,
+)
+
+
+def _make_group(values: Values) -> Group:
+    return Group(Strategy(values["strategy"]), values["limit"], values["window"])
+
+
+GROUP = Section(
+    "groups.NAME",
+    "A group of workloads (`[workload] group`). A group that is named nowhere here is one-for-one.",
+    (
+        Field(
+            "strategy",
+            kinds.one_of(*Strategy),
+            "one-for-one",
+            '"one-for-one"',
+            "Who is restarted when a member is: `one-for-one`: nobody else; `one-for-all`: all "
+            "others that run; `rest-for-one`: those that are started after it. They stop in "
+            "reverse order, and when all have gone they start in order. Order is that of `after` "
+            "and `requires`, then that of names.",
+        ),
+        Field(
+            "limit",
+            kinds.integer(0, 1_000_000),
+            0,
+            "0",
+            "At most so many restarts of its members within `window`; one more, and the member "
+            "has failed and the group is stopped. 0 sets no limit.",
+        ),
+        Field("window", kinds.DURATION, 600.0, '"10m"', "The length of time over which it counts."),
+    ),
+    make=_make_group,
+    optional=True,
+)
+
+
+def groups(names: Iterable[str]) -> Section:
+    """The table of groups, which has these."""
+    return Section(
+        "groups",
+        "Groups of workloads.",
+        (),
+        make=lambda values: {name: group for name, group in values.items() if group is not None},
+        parts=(replace(GROUP, keys=tuple(names)),),
+    )
