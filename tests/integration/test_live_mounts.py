@@ -16,6 +16,7 @@ from tests.support.bundle import MINIMAL, Bundle
 from tests.support.inside import IDLE, launched, message, namespace
 from tests.support.mountinfo import Mount, mounts
 from tests.support.runtimes import Result, Runtime
+from tests.support.waiting import wait_path
 
 __all__ = ["user"]
 
@@ -186,6 +187,24 @@ def test_all_or_nothing(creche: Runtime, idle: Bundle, container_id: str, source
     change(creche, "add", container_id, good[0]).ok()
     change(creche, "remove", container_id, good[0], good[1]).failed(1)
     assert "/one" in targets(creche, container_id)
+
+
+def test_killed_half_way(creche: Runtime, idle: Bundle, container_id: str, tmp_path: Path) -> None:
+    """What there is by then is noted, and `remove`, which waits for the helper's end, finds it."""
+    before = table(creche, container_id)
+    listing, notes = tmp_path / "mounts.json", creche.root / container_id / "mounts.json"
+    listing.write_text(json.dumps([tmpfs(f"/m/{number}") for number in range(200)]))
+    with creche.popen(["mounts", "add", container_id, listing]) as process:
+        wait_path(notes)
+        process.kill()
+    # Not read by us before it is complete: the lock of the one that was killed is the helper's too.
+    change(creche, "add", container_id).ok()
+    noted = json.loads(notes.read_text())
+    assert 0 < len(noted) < 200
+    assert len(table(creche, container_id)) - len(before) in (len(noted), len(noted) - 1)
+    wanted = [tmpfs(destination) for destination, _ in noted]
+    change(creche, "remove", container_id, *wanted).ok()
+    assert table(creche, container_id) == before
 
 
 def test_what_is_no_list_of_mounts(creche: Runtime, idle: Bundle, container_id: str) -> None:
