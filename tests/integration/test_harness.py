@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import _session_key
 from tests.support.bundle import Bundle
 from tests.support.isolation import PREFIX, mount
-from tests.support.leaks import Snapshot, interfaces
+from tests.support.leaks import Snapshot, collect, interfaces
 from tests.support.mountinfo import mounts
 from tests.support.network import HandMadeNetwork, ip, ping
 from tests.support.repository import REPOSITORY
@@ -150,3 +150,28 @@ def test_the_hand_made_network(network: HandMadeNetwork) -> None:
     assert network.path.exists()
     assert ping(network.container)
     assert ping(network.host, netns=network.name)
+
+
+def test_a_signal_is_not_lost_in_a_collection_of_garbage() -> None:
+    """What its handler raises ends the test, though it comes while a finaliser runs."""
+
+    class Signalled(Exception):
+        pass
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    def give_up(_number: int, _frame: object) -> None:
+        raise Signalled
+
+    previous = signal.signal(signal.SIGUSR1, give_up)
+    try:
+        Garbage()
+        with pytest.raises(Signalled):
+            collect()
+    finally:
+        signal.signal(signal.SIGUSR1, previous)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,19 @@ def interfaces() -> set[str]:
     return {line.partition(":")[0].strip() for line in lines}
 
 
+def collect() -> None:
+    """Collect garbage; a signal that comes meanwhile waits.
+
+    In a finaliser what its handler raises would be lost: SIGTERM or a hanging test's alarm would
+    not end anything, and the test that had just passed would fail by a warning about it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        gc.collect()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @dataclass
 class Snapshot:
     """Everything that a test could leave behind."""
@@ -94,7 +108,7 @@ class Snapshot:
     @classmethod
     def take(cls, session: Session) -> Snapshot:
         """Look at the machine now."""
-        gc.collect()
+        collect()
         return cls(
             session=session,
             fds=descriptors(),
