@@ -177,7 +177,7 @@ class DrivenContainer:
             held.pidfd,
             state["config"],
             held.cgroup(),
-            held.keyring(),
+            self._request.keyring(),
             held.hook_state("running"),
             self.gate,
         )

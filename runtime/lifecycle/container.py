@@ -231,7 +231,7 @@ class Container:
 
     def keyring(self) -> str:
         assert self.request is not None
-        return "" if self.request.no_new_keyring else f"_ses.{self.directory.id}"
+        return self.request.keyring()
 
     def tell(self, kind: str, status: str) -> None:
         """Send init one message; a dead init is reported by the next receive."""

@@ -63,3 +63,7 @@ class CreateRequest:
         self.tied = tied
         self.cgroups = cgroups
         self.tolerant = tolerant
+
+    def keyring(self) -> str:
+        """Name of the container's session keyring, "" for none; the same as long as it is there."""
+        return "" if self.no_new_keyring else f"_ses.{self.id}"

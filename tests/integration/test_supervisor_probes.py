@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,29 @@ def test_bad_ones(creched: Creched) -> None:
     assert "within 0.05 s" in why["slow"]
     assert {event["result"] for event in creched.find("gave-up")} == {"unhealthy"}
     assert all(text.startswith(("3 in a row", "60 in a row")) for text in why.values())
+
+
+def test_the_next_creched_goes_on_looking(creched: Creched) -> None:
+    """At containers that it adopts, and finds them bad once they are."""
+    gone = "touch /tmp/there; trap 'rm /tmp/there' USR1; while :; do sleep 0.1; done"
+    creched.add("exec", QUICK + 'exec = ["busybox", "test", "-e", "/tmp/there"]\n' + sh(gone))
+    creched.add("file", QUICK + 'file = "/tmp/there"\n' + sh(gone))
+    slow = 'timeout = "2s"\nhttp = "http://127.0.0.1:8080/200"\n'
+    quiet = '[logs]\nto = "none"\n'  # standard error would be gone with the first creched
+    creched.add("http", QUICK + slow + quiet + server())
+    creched.start()
+    for name in ("exec", "file", "http"):
+        creched.wait_for("ready", name)
+    creched.signal(signal.SIGKILL)
+    creched.finish()
+    creched.start()
+    for name, number in (("exec", "USR1"), ("file", "USR1"), ("http", "STOP")):
+        [adopted] = creched.wait_for("adopted", name)
+        os.kill(adopted["pid"], signal.Signals[f"SIG{number}"])
+        creched.wait_for("unhealthy", name)
+    assert not creched.find("workload-fault")
+    creched.hurry()
+    creched.finish()
 
 
 def test_the_host_is_not_looked_at(creched: Creched, tmp_path: Path) -> None:
