@@ -200,7 +200,7 @@ def test_killed_half_way(creche: Runtime, idle: Bundle, container_id: str, tmp_p
     # Not read by us before it is complete: the lock of the one that was killed is the helper's too.
     change(creche, "add", container_id).ok()
     noted = json.loads(notes.read_text())
-    assert 0 < len(noted) < 200
+    assert noted  # all of them, if it was quicker than we
     assert len(table(creche, container_id)) - len(before) in (len(noted), len(noted) - 1)
     wanted = [tmpfs(destination) for destination, _ in noted]
     change(creche, "remove", container_id, *wanted).ok()
