@@ -28,12 +28,13 @@ from tests.support.leaks import Snapshot
 from tests.support.network import HandMadeNetwork, hand_made_network
 from tests.support.reaper import continue_below_a_reaper, exits
 from tests.support.runtimes import Runtime
+from tests.support.waiting import SLOWNESS
 
 # Nothing fails by how long it took: the machine may be busy with something else.
 hypothesis.settings.register_profile("creche", deadline=None)
 hypothesis.settings.load_profile("creche")
 
-_HANGS, _HANGS_SLOW = 300.0, 900.0  # seconds
+_HANGS, _HANGS_SLOW = 300.0 * SLOWNESS, 900.0 * SLOWNESS  # seconds
 _numbers = itertools.count(1)
 _session_key = pytest.StashKey[Session]()
 _refusal_key = pytest.StashKey[str]()
@@ -118,7 +119,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Turn a test that hangs into one that fails. Nothing is measured: the limit is far off."""
     limit = _HANGS_SLOW if item.get_closest_marker("slow") else _HANGS
     if (marker := item.get_closest_marker("limit")) is not None:
-        limit = marker.args[0]
+        limit = marker.args[0] * SLOWNESS
 
     def give_up(_number: int, _frame: FrameType | None) -> None:
         pytest.fail(f"hangs: no end after {limit} s")

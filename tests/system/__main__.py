@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from tests.system.vm.machine import Hardware, MachineError
 from tests.system.vm.run import TIMED_OUT, run
 
 RESULTS = REPOSITORY / ".cache/system"
-SUITE = "bookworm"
+SUITES = ("bookworm", "trixie", "sid")  # of Debian; the first is what continuous integration runs
 TIMEOUT = 1800.0  # seconds; far above what it takes, for a machine that is shared
 
 _BUILD = Path(__file__).parent / "vm/build-image"
@@ -31,7 +32,13 @@ def _options() -> argparse.Namespace:
         prog="./dev system",
         description="Run tests in a virtual machine with systemd and cgroup v2.",
     )
-    parser.add_argument("--part", choices=parts.PARTS, action="append", help="only this one")
+    parser.add_argument(
+        "--part",
+        choices=parts.PARTS,
+        action="append",
+        help="only this one, also one that is not run without this option",
+    )
+    parser.add_argument("--suite", choices=SUITES, default=SUITES[0], help="of Debian, in it")
     parser.add_argument("--cold", action="store_true", help="boot; use no machine saved after that")
     parser.add_argument("--refresh", action="store_true", help="make the image anew first")
     parser.add_argument("--last-failed", action="store_true", help="again what failed last time")
@@ -58,30 +65,32 @@ def main() -> int:
     else:
         shutil.rmtree(RESULTS, ignore_errors=True)
         RESULTS.mkdir(parents=True)
-        chosen = options.part or parts.PARTS
+        chosen = options.part or parts.DEFAULT
         words = {part: options.pytest or parts.arguments(part) for part in chosen}
         suffix = ""
     for part in words:
         (RESULTS / f"{part}{suffix}.xml").write_text("")  # stands for a machine that breaks down
     cache = Path(os.environ.get("VM_CACHE") or REPOSITORY / ".cache/vm").resolve()
-    build: list[str | Path] = [_BUILD, "--dir", cache, SUITE]
-    say(f"image of Debian {SUITE} in {cache}")
+    build: list[str | Path] = [_BUILD, "--dir", cache, options.suite]
+    say(f"image of Debian {options.suite} in {cache}")
     subprocess.run([*build, "--refresh"] if options.refresh else build, check=True, stdout=2)
+    image = cache / options.suite
+    python = _python(image)
     with tempfile.TemporaryDirectory(prefix="creche-stage.") as name:
         stage, orders, out = Path(name, "creche"), Path(name, "run"), Path(name, "out")
-        make_stage(stage)
+        make_stage(stage, python)
         for directory in (orders, out):
             directory.mkdir()
         for part, arguments in words.items():
             (orders / f"{part}.args").write_text("".join(f"{word}\n" for word in arguments))
-        command = (
-            f"CRECHE_TEST_SLOWNESS={parts.SLOWNESS} "
-            f"exec /share/creche/tests/system/machine.sh {' '.join(words)}"
-        )
+        told = {"CRECHE_TEST_SLOWNESS": str(parts.SLOWNESS), "CRECHE_TEST_MACHINE": "1"}
+        told |= {name: text for name, text in os.environ.items() if name.startswith("CRECHE_TEST_")}
+        variables = [f"{name}={text}" for name, text in told.items()]
+        command = shlex.join(["env", *variables, "/share/creche/tests/system/machine.sh", *words])
         prepared = time.monotonic()
         try:
             status = run(
-                Hardware(cache / SUITE),
+                Hardware(image),
                 {"creche": stage, "run": orders},
                 command,
                 out,
@@ -101,6 +110,12 @@ def main() -> int:
     elif status:
         say(f"exit status {status}")
     return status or (0 if all(whole) else 1)
+
+
+def _python(image: Path) -> str:
+    """The version of Python in an image, like 3.11."""
+    told = dict(line.split("=", 1) for line in (image / "info").read_text().splitlines())
+    return told["python"].rpartition(".")[0]
 
 
 def _failed_before() -> dict[str, list[str]]:

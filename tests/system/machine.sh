@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs in the machine: machine.sh PART... with the pytest arguments of each part in PART.args, one a
-# line. Each part is a service with control groups of its own to do with as it likes.
+# line. Each part is a service with control groups of its own to do with as it likes; it gets the
+# variables CRECHE_TEST_* that this has.
 set -u
 
 home=/opt/creche
@@ -20,12 +21,13 @@ for part in "$@"; do
 	while IFS= read -r word; do
 		set -- "$@" "$word"
 	done <"/share/run/$part.args"
+	# shellcheck disable=SC2046  # names without blanks
 	# The runner's own OOM score and limits are not what a service has.
 	systemd-run --quiet --wait --pipe --collect --unit="creche-tests-$part" \
 		-p Delegate=yes -p TasksMax=infinity -p OOMPolicy=continue \
 		-p WorkingDirectory="$home" -p TimeoutStopSec=30s \
-		-E PYTHONUNBUFFERED=1 -E PATH="$PATH" -E HOME=/root -E CRECHE_TEST_SLOWNESS="$CRECHE_TEST_SLOWNESS" \
-		-E CRECHE_TEST_MACHINE=1 \
+		-E PYTHONUNBUFFERED=1 -E PATH="$PATH" -E HOME=/root \
+		$(env | sed -n 's/^\(CRECHE_TEST_[A-Z_]*\)=.*/-E \1/p') \
 		tests/system/delegated.sh .venv/bin/python -B -m pytest "$@" \
 		-p no:cacheprovider --junitxml="/share/run/$part.xml"
 	status=$?

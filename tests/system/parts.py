@@ -62,6 +62,7 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
 }
 
 PARTS = ("integration", "service", "survival", "scopes", "checkpoint")
+DEFAULT = ("integration", "service", "scopes", "checkpoint")
 
 COMMON = ("-q", "-o", "faulthandler_timeout=600", "--durations=10")
 

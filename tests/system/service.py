@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.repository import REPOSITORY
 from tests.support.waiting import DEADLINE, wait_readable
 
 UNIT = "creched.service"
@@ -25,7 +26,13 @@ WORKLOADS = Path("/etc/creche/workloads")
 STATE = Path("/proc/1/root/run/creche")
 HOME = Path("/usr/lib/creche")
 _WHEELS = Path("/share/creche/wheels")
-_PACKAGES = ("trio", "structlog", "attr", "attrs", "sortedcontainers", "outcome", "sniffio")
+_DROP_IN = Path("/proc/1/root/run/systemd/system/creched.service.d/slow.conf")
+# An emulated machine may take a minute to import what creched needs, and to get round to a task.
+_SLOW = """\
+[Service]
+TimeoutStartSec=infinity
+WatchdogSec=60s
+"""
 
 Event = dict[str, Any]
 
@@ -53,20 +60,31 @@ def install() -> None:
     """Install programs and units as docs/systemd.md says, from wheels, without a network."""
     if (HOME / "bin/creched").exists():
         return
-    [pip] = Path("/proc/1/root").joinpath(*_WHEELS.parts[1:]).glob("pip-*.whl")
     outside("python3", "-m", "venv", "--without-pip", HOME)
     outside(
-        *("python3", _WHEELS / pip.name / "pip", "--quiet", "--python", HOME / "bin/python"),
-        *("install", "--no-index", "--find-links", _WHEELS, "--no-compile", "creche"),
+        *("env", f"PYTHONPATH={_WHEELS}/pip", HOME / "bin/python", "-m", "pip", "install"),
+        *("--quiet", "--no-index", "--find-links", _WHEELS, "--no-compile", "creche"),
     )
-    # pip would compile all of it, which takes minutes here: what creched imports is enough.
     packages = next((HOME / "lib").glob("python3*")) / "site-packages"
-    used = [packages / name for name in ("supervisor", "runtime", "hooks", *_PACKAGES)]
-    outside(HOME / "bin/python", "-m", "compileall", "-q", *used)
+    for where in (REPOSITORY / ".venv/lib" / packages.parent.name / "site-packages", REPOSITORY):
+        _take_byte_code(where, packages)
     outside(HOME / "bin/creched-install")
     outside("systemd-sysusers", "creche.conf")
     outside("systemd-tmpfiles", "--create", "creche.conf")
+    _DROP_IN.parent.mkdir(parents=True)
+    _DROP_IN.write_text(_SLOW)
     outside("systemctl", "daemon-reload")
+
+
+def _take_byte_code(where: Path, target: Path) -> None:
+    """What stage.py has made on the other machine: compiling it here takes minutes."""
+    caches = [where / "__pycache__"]  # modules that are a file
+    for package in target.iterdir():
+        caches += (where / package.name).rglob("__pycache__")
+    for cache in caches:
+        place = target / cache.parent.relative_to(where)
+        if cache.is_dir() and place.is_dir():
+            shutil.copytree(cache, place / cache.name, dirs_exist_ok=True)
 
 
 def declare(workloads: Mapping[str, str | Path]) -> None:

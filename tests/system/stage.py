@@ -19,7 +19,6 @@ from tests.support.repository import REPOSITORY, files
 
 HOME = "/opt/creche"  # where the checkout is in the machine
 WHEELS = "wheels"  # directory in the checkout there
-PYTHON = (3, 11)  # Debian 12's, whose byte code can be made here
 
 _NOT_NEEDED = ("mypy", "mypyc", "ruff", "librt", "ast_serialize", "pathspec", "pip", "setuptools")
 
@@ -33,22 +32,22 @@ if __name__ == "__main__":
 """
 
 
-def make_stage(directory: Path) -> None:
-    """Fill an empty directory with what is to lie in HOME."""
+def make_stage(directory: Path, python: str) -> None:
+    """Fill an empty directory with what is to lie in HOME; `python`: version there, like 3.11."""
     for name in files():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(REPOSITORY / name, target, follow_symlinks=False)
-    _virtual_environment(directory / ".venv")
+    _virtual_environment(directory / ".venv", python)
     _wheels(directory / WHEELS)
-    if sys.version_info[:2] == PYTHON:
+    if "{}.{}".format(*sys.version_info) == python:
         _compile(directory)
 
 
 def _wheels(target: Path) -> None:
     """creche and what it needs, as an administrator without a network would bring them along.
 
-    pip is among them: a wheel of it can be run as it is.
+    pip is there as well, unpacked.
     """
     lock = (REPOSITORY / "requirements.lock").read_bytes()
     kept = REPOSITORY / ".cache/wheels" / hashlib.sha256(lock).hexdigest()[:16]
@@ -63,6 +62,9 @@ def _wheels(target: Path) -> None:
             old.unlink()
         new.rename(kept)
     shutil.copytree(kept, target)
+    [packed] = target.glob("pip-*.whl")
+    shutil.unpack_archive(packed, target / "pip", "zip")
+    packed.unlink()
     with tempfile.TemporaryDirectory(prefix="creche-wheel.") as name:
         source = Path(name, "creche")
         for file in files():
@@ -71,11 +73,10 @@ def _wheels(target: Path) -> None:
         subprocess.run([*pip, "--no-deps", "-w", target, source], check=True, stdout=2)
 
 
-def _virtual_environment(venv: Path) -> None:
+def _virtual_environment(venv: Path, python: str) -> None:
     """Copy the packages; the interpreter is the machine's own."""
-    version = ".".join(map(str, PYTHON))
     (ours,) = (REPOSITORY / ".venv/lib").glob("python3*/site-packages")
-    theirs = venv / f"lib/python{version}/site-packages"
+    theirs = venv / f"lib/python{python}/site-packages"
 
     def skip(directory: str, names: list[str]) -> list[str]:
         left_out = [name for name in names if name == "__pycache__"]
@@ -92,7 +93,7 @@ def _virtual_environment(venv: Path) -> None:
     (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     programs = venv / "bin"
     programs.mkdir()
-    for name in ("python", "python3", f"python{version}"):
+    for name in ("python", "python3", f"python{python}"):
         (programs / name).symlink_to("/usr/bin/python3")
     (programs / "creche").symlink_to("../../runtime/creche")
     for name in ("creched", "crechectl"):
