@@ -43,8 +43,8 @@ class Keeper:
 
     __slots__ = (
         "_asked", "_inbox", "_messages", "_next", "again", "attempt", "current", "decision", "exit",
-        "history", "intent", "next_attempt_at", "result", "since", "state", "tasks", "timer",
-        "why", "workload", "world",
+        "history", "intent", "left", "next_attempt_at", "result", "since", "state", "tasks",
+        "timer", "why", "workload", "world",
     )  # fmt: skip
 
     def __init__(self, workload: Workload, world: World) -> None:
@@ -65,6 +65,8 @@ class Keeper:
         """It is started again once it has ended: cause and reason."""
         self.since = world.log.now()
         self.why = ""
+        self.left: tuple[State, float, str] | None = None
+        """State, `since` and `why` as an earlier creched left them: still true if it goes on so."""
         self.timer: Timer | None = None
         self.tasks: trio.Nursery | None = None
         self._asked = ("", "")
@@ -166,6 +168,9 @@ class Keeper:
                 self._asked = cause, reason
             elif cell.report == "stopped":
                 cause, reason = self._asked  # which is why it ended
+                if pending is Event.CLEANED and self.exit is not None:
+                    good = policy.succeeded(self.workload.settings.restart, self.exit)
+                    self.result = Result.SUCCESS if good else Result(self.exit.cause.value)
             self._step(cell, pending, cause, reason)
             pending = None
             if cell.action is Action.DECIDE:
@@ -174,8 +179,9 @@ class Keeper:
     def _step(self, step: Step, event: Event, cause: str, reason: str) -> None:
         old, self.state = self.state, step.next
         if old is not step.next:
-            self.since = self.now()
-            self.why = reason
+            left, self.left = self.left, None
+            goes_on = left is not None and left[0] is step.next
+            self.since, self.why = left[1:] if left and goes_on else (self.now(), reason)
         if step.next not in TIMED:
             actions.set_timer(self, None)
         self._note(event, reason)

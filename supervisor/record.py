@@ -45,6 +45,7 @@ class Record:
     next_attempt_at: float | None = None
     again: bool = False
     why: str = ""
+    since: float | None = None
     generation: int = 0
     directory: str = ""
 

@@ -136,6 +136,7 @@ def record(keeper: Keeper) -> Record:
         again=keeper.again is not None,
         next_attempt_at=keeper.next_attempt_at,
         why=keeper.why,
+        since=keeper.since,
         generation=keeper.workload.generation,
         directory=keeper.workload.directory,
     )

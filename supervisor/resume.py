@@ -38,6 +38,8 @@ def begin(keeper: Keeper, resumed: Resumed | None) -> None:
         return
     keeper.attempt, keeper.history, keeper.result = record.attempt, record.history, record.result
     keeper.exit = record.ending
+    if record.since is not None:
+        keeper.left = record.state, record.since, record.why
     if resumed.container is not None:
         _adopt(keeper, record, resumed.container)
     elif resumed.exit is not None:

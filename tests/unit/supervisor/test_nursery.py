@@ -82,6 +82,26 @@ async def test_what_was_stopped_tells_who_asked(autojump_clock: MockClock, scrip
     assert {event["reason"] for event in stopped} <= {"stopped by bob", "stopped by eve"}
 
 
+@pytest.mark.parametrize(
+    ("end", "result"),
+    [(Exit(code=0), Result.SUCCESS), (Exit(code=3), Result.EXIT), (Exit(signal=15), Result.SIGNAL)],
+)
+async def test_how_what_was_stopped_has_ended(
+    autojump_clock: MockClock, end: Exit, result: Result
+) -> None:
+    """The result of a workload that was stopped is that of its last run, not of one before."""
+    bad = Script(monitor=((1, Signal.UNHEALTHY, "probe"),))
+    good = Script(dies_of={15: (0.0, end)})
+    async with running(World({"a": [bad, good]})) as world:
+        await trio.sleep(30)
+        assert world.nursery.keepers["a"].result is Result.UNHEALTHY
+        world.nursery.stop("a", "ann")
+        await world.nursery.reached("a", "exited")
+        await trio.sleep(1)
+
+    assert [event["result"] for event in world.named("stopped")] == [result.value]
+
+
 async def test_readiness_and_health_are_told(autojump_clock: MockClock) -> None:
     """They are in the status; an unhealthy program is ended and the policy has its say."""
     told = ((1, Signal.STATUS, "warm"), (2, Signal.HEALTHY, ""), (9, Signal.UNHEALTHY, "probe"))

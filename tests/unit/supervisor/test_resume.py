@@ -57,6 +57,31 @@ async def test_a_container_that_runs_is_adopted(autojump_clock: MockClock) -> No
     assert (scheduled["after"], scheduled["restarts"]) == (4, 8)
 
 
+@pytest.mark.parametrize("state", [State.RUNNING, State.STOPPING])
+async def test_it_has_been_so_for_as_long_as_it_has(
+    autojump_clock: MockClock, state: State
+) -> None:
+    """A new creched changes neither since when nor why; what comes after that does."""
+    world = world_with(Script(life=9))
+    async with running(world):
+        await trio.sleep(5)
+        resumed = await left(world, Script(), state=state, since=2.0, why="said READY=1")
+        world.nursery.add(world.workloads[0], resumed)
+        if state is State.RUNNING:
+            await world.nursery.reached("a", "ready")
+            status = world.nursery.status("a")
+            assert (status.since, status.why) == (2.0, "said READY=1")
+            assert world.records.kept["a"].since == 2.0
+        world.nursery.stop("a", "ann")
+        await world.nursery.reached("a", "exited")
+        status = world.nursery.status("a")
+        assert status.since >= 5
+        assert status.why in ("stopped by ann", "said READY=1")
+
+    [adopted] = world.named("adopted")
+    assert adopted["reason"] == "creched was started again"
+
+
 @pytest.mark.parametrize(
     ("state", "story"),
     [
