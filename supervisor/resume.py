@@ -37,7 +37,7 @@ def begin(keeper: Keeper, resumed: Resumed | None) -> None:
         _fresh(keeper)
         return
     keeper.attempt, keeper.history, keeper.result = record.attempt, record.history, record.result
-    keeper.exit = record.ending
+    keeper.exit = None if record.ending == UNDECIDED else record.ending
     if record.since is not None:
         keeper.left = record.state, record.since, record.why
     if resumed.container is not None:

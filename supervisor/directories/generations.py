@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from supervisor.store.files import Damage, Documents
+from supervisor.store.files import Damage, Documents, replace
 from supervisor.workload.errors import WorkloadError
 from supervisor.workload.files import open_directory
 from supervisor.workload.source import DROPINS, Source, read_source
@@ -69,8 +69,7 @@ class Generations:
         for path, data in source.files():
             if path.startswith(f"{DROPINS}/"):
                 os.makedirs(f"{at}/{DROPINS}", mode=0o700, exist_ok=True)
-            with open(f"{at}/{path}", "wb", opener=_private) as file:
-                file.write(data)
+            replace(f"{at}/{path}", data, durable=False)
             self._unflushed.append(f"{at}/{path}")
         self._unflushed += [f"{at}/{DROPINS}"] * bool(source.dropins) + [at, self._path(name)]
         good = number if proven else index.get("good")
@@ -177,7 +176,3 @@ def flush(paths: list[str]) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -97,7 +97,7 @@ class Documents:
 
 
 def replace(path: str, data: bytes, durable: bool) -> None:
-    """Give a file new content, all of it or nothing. Raises OSError."""
+    """Give a file new content, all of it or nothing. Raises OSError, which names the file."""
     new = path + _NEW
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
@@ -111,12 +111,12 @@ def replace(path: str, data: bytes, durable: bool) -> None:
         finally:
             os.close(fd)
         os.rename(new, path)
-    except OSError:
+    except OSError as error:
         try:
             os.unlink(new)
         except OSError:
             pass
-        raise
+        raise OSError(error.errno, error.strerror, path) from None
     if durable:
         _flush_directory(os.path.dirname(path))
 

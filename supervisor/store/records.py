@@ -53,8 +53,10 @@ class StoredRecords:
     def save(self, record: Record) -> None:
         """See supervisor.record.Records."""
         try:
-            self._records.save(record.name, record.to_json())
-            self._save_intent(record)
+            try:
+                self._save_intent(record)
+            finally:  # they are on different file systems: where one is full the other need not be
+                self._records.save(record.name, record.to_json())
         except OSError as error:
             self._warn(record.name, f"save how it stands: {error.strerror}: {error.filename}")
 

@@ -40,7 +40,8 @@ async def test_a_container_that_runs_is_adopted(autojump_clock: MockClock) -> No
     script = Script(life=10, end=Exit(code=1), monitor=((8, Signal.STATUS, "old"),))
     world = world_with(script)
     async with running(world):
-        resumed = await left(world, script, ready_at=1.0, history=History(2, 7))
+        undecided = Ending(Cause.UNKNOWN)
+        resumed = await left(world, script, ready_at=1.0, history=History(2, 7), ending=undecided)
         await trio.sleep(5)
         world.nursery.add(world.workloads[0], resumed)
         await world.nursery.reached("a", "ready")
@@ -48,6 +49,7 @@ async def test_a_container_that_runs_is_adopted(autojump_clock: MockClock) -> No
         await trio.sleep(4)
         status = world.nursery.status("a")
         assert (status.attempt, status.status_text, status.started_at) == (3, "old", 0)
+        assert status.exit is None  # it has not ended yet
         await world.nursery.reached("a", "exited")
 
     assert world.story("a")[:4] == ["adopted", "exited", "cleaned", "restart-scheduled"]

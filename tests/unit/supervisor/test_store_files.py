@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from supervisor.record import Intent, Record
 from supervisor.store.files import Documents
+from supervisor.store.records import StoredRecords
 
 
 class Told:
@@ -95,6 +98,37 @@ def test_a_failed_write_changes_nothing(tmp_path: Path, told: Told) -> None:
         documents.save("a", {"n": 2})
 
     assert documents.load("a") == {"n": 1}
+
+
+def test_a_full_disk_is_told_with_the_file(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """write(2) does not know its name; whoever reads the report needs it."""
+    documents = Documents(str(tmp_path), False, told)
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/a.json'") as caught:
+        documents.save("a", {"n": 1})
+    assert caught.value.filename == f"{tmp_path}/a.json"
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_was_stopped_by_hand_is_kept_though_records_cannot_be(
+    tmp_path: Path, told: Told
+) -> None:
+    """They are on another file system; the next creched does not start it."""
+    said: list[tuple[str, str]] = []
+    where = str(tmp_path / "records"), str(tmp_path / "intent")
+    records = StoredRecords(*where, told, lambda name, text: said.append((name, text)))
+    (tmp_path / "records/a.json.new").mkdir()
+    records.save(Record("a", intent=Intent.DOWN))
+
+    assert said == [("a", f"save how it stands: Is a directory: {where[0]}/a.json")]
+    found = StoredRecords(where[0] + "2", where[1], told, lambda name, text: None).load("boot")
+    assert found["a"].intent is Intent.DOWN
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path, told: Told) -> None:
