@@ -88,9 +88,7 @@ class Channel:
         BlockingIOError on a non-blocking socket with nothing to read.
         """
         try:
-            data, ancillary, flags, _ = self.sock.recvmsg(
-                MAX_MESSAGE, _socket.CMSG_SPACE(MAX_FDS * _INT), _socket.MSG_CMSG_CLOEXEC
-            )
+            data, ancillary, flags, _ = self._take()
         except ConnectionResetError:
             return None
         fds: list[int] = []
@@ -110,6 +108,15 @@ class Channel:
             close_all(fds)
             raise
         return message, fds
+
+    def _take(self) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
+        room = _socket.CMSG_SPACE(MAX_FDS * _INT)
+        try:
+            return self.sock.recvmsg(MAX_MESSAGE, room, _socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            # Said once, and first, if the other side ended without having read what we sent. Its
+            # last words, such as why it ended, are still there.
+            return self.sock.recvmsg(MAX_MESSAGE, room, _socket.MSG_CMSG_CLOEXEC)
 
     def close(self) -> None:
         self.sock.close()

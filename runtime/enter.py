@@ -131,16 +131,23 @@ def _clone_into(unified: list[int]) -> int:
 def _run(entry: Entry, channel: Channel) -> None:
     """In the new process; never returns."""
     plan = entry.plan
+    problem = None
     try:
-        if entry.flags & ns.CLONE_NEWCGROUP:
-            ns.setns(entry.init, ns.CLONE_NEWCGROUP)
-        (fd,) = place(entry.stdio, [channel.fileno()])
+        try:
+            if entry.flags & ns.CLONE_NEWCGROUP:
+                ns.setns(entry.init, ns.CLONE_NEWCGROUP)
+            (fd,) = place(entry.stdio, [channel.fileno()])
+        except OSError as error:
+            # Told when it is our turn: the helper's message, with our pid, comes first.
+            fd, problem = entry.sync, KernelError("enter the container", "", error.errno or 0)
         program.close_between(len(entry.stdio), [fd])
         channel = Channel.from_fd(fd)
         try:
             received = channel.receive()
             if received is None or received[0]["type"] != "go":
                 raise InitError("the runtime went away")
+            if problem is not None:
+                raise problem
             os.setsid()
             if entry.flags & ns.CLONE_NEWUSER:
                 become_root_inside()

@@ -62,6 +62,12 @@ STATE_VERSION = 1
 _ID_MAX = 255  # one path component
 _ID_EXTRA = frozenset("_+-.")
 _STATE_FILE = "state.json"
+_TRACES_FILE = "traces.json"
+# What `delete --force` needs to find a container again when its state is damaged.
+_TRACES = (
+    *("version", "id", "pid", "start_time", "boot_id"),
+    *("cgroup", "cgroup_planned", "resctrl", "scope"),
+)
 _STATE_LIMIT = 64 << 20
 _boot_id = ""
 _CHECKSUM = b',"checksum":'
@@ -100,6 +106,10 @@ class StateDir:
 
     def exists(self) -> bool:
         return os.path.isdir(self.path)
+
+    def has_state(self) -> bool:
+        """Whether anything was ever saved: before that there is nothing but the directory."""
+        return os.path.lexists(f"{self.path}/{_STATE_FILE}")
 
     def lock(self) -> None:
         """Wait for, and take, the right to change this container; released by unlock or exit.
@@ -162,6 +172,26 @@ class StateDir:
     def save(self, state: State) -> None:
         """Replace the saved state in one step. KernelError names the file."""
         self.save_file(_STATE_FILE, encode(state))
+
+    def save_traces(self, state: State) -> None:
+        """Keep a second time, in a file that hardly ever changes, what the container consists of.
+
+        Once it does: when init and its control groups are there. KernelError names the file.
+        """
+        kept = {key: state[key] for key in _TRACES if key in state}  # type: ignore[literal-required]
+        self.save_file(_TRACES_FILE, encode(kept))  # type: ignore[arg-type]
+
+    def traces(self) -> State | None:
+        """What save_traces() kept, and no other key; None if it is not there or damaged.
+
+        Also if it is another container's, or of another boot: nothing of it is alive then.
+        """
+        try:
+            found = decode(_read_state(f"{self.path}/{_TRACES_FILE}"))
+        except (OSError, CrecheError):
+            return None
+        ours = found.get("id") == self.id and found.get("boot_id") == boot_id()
+        return found if ours else None
 
     def save_file(self, name: str, data: bytes) -> None:
         """Replace the state, or a file beside it, in one step. KernelError names it."""

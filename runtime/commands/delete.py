@@ -40,7 +40,7 @@ def run(call: Call) -> int:
             if not force:
                 raise
             call.log.warning(str(error))
-            blocking.discard(call.root, name)
+            blocking.discard(call.root, name, call.log)
             continue
         blocking.delete(container, force=force)
     return 0

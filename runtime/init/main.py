@@ -56,12 +56,7 @@ class Init:
     def run(self) -> None:
         """Everything from the first instruction to execve(2); exits 1 on failure."""
         try:
-            self._join_cgroups()
-            close_import_system()
-            if not self.plan["new"] & CLONE_NEWUSER:
-                _hide()
-            fds = [self.sync, self.listener, *self.launch.sources.values()]
-            moved = place(self.launch.stdio, fds)
+            moved = self._make_room()
             self.sync, self.listener = moved[:2]
             sources = dict(zip(self.launch.sources, moved[2:], strict=True))
             program.close_between(len(self.launch.stdio), moved)
@@ -82,6 +77,20 @@ class Init:
         except BaseException:  # noqa: BLE001 - reported to the driver
             # Whoever drives us was told; a traceback would only show our insides.
             os._exit(1)
+
+    def _make_room(self) -> list[int]:
+        """Up to where our own descriptors are out of the program's way; their new numbers."""
+        try:
+            _do("join control groups", self._join_cgroups)
+            close_import_system()
+            if not self.plan["new"] & CLONE_NEWUSER:
+                _hide()
+            fds = [self.sync, self.listener, *self.launch.sources.values()]
+            # Fails, if at all, before anything has changed its number.
+            return _do("move descriptors", lambda: place(self.launch.stdio, fds))
+        except CrecheError as error:
+            report(Channel.from_fd(self.sync), error)
+            raise
 
     def _join_cgroups(self) -> None:
         """First of all, with one thread: the kernel then needs no grace period (manager.py)."""

@@ -231,9 +231,31 @@ def delete(container: Container, force: bool = False) -> None:
         container.directory.unlock()
 
 
-def discard(root: str, container_id: str) -> None:
-    """Remove a state directory that holds no usable state: what `delete --force` is for."""
-    StateDir(root, container_id).remove()
+def discard(root: str, container_id: str, log: Logger) -> None:
+    """Remove a container whose state is not usable: what `delete --force` is for.
+
+    Its processes and control groups are found again by the traces kept next to the state. What
+    cannot be found that way is not guessed at: a warning says where to look. Raises StateError if
+    processes cannot be killed, KernelError; what is left to do is then left for the next call.
+    """
+    directory = StateDir(root, container_id)
+    traces = directory.traces()
+    if traces is not None:
+        container = Container(directory, traces, log)
+        container.kill_everything()
+        container.remove_cgroup()
+        log.warning(
+            f"container {container_id}: its processes and control groups are removed; "
+            "its poststop hooks are not known and do not run"
+        )
+    elif directory.has_state():
+        log.warning(
+            f"container {container_id}: nothing tells what it consisted of; if it ran, its "
+            "processes and control groups are still there (find /sys/fs/cgroup -type d "
+            f"-name '*{container_id}*' shows them, unless linux.cgroupsPath names others; write 1 "
+            "to cgroup.kill, or kill what cgroup.procs lists, then rmdir)"
+        )
+    directory.remove()
 
 
 def kill(container: Container, number: int, everyone: bool = False) -> None:

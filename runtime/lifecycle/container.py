@@ -210,6 +210,7 @@ class Container:
             self.state["resctrl"] = resctrl.join(
                 rdt, self.directory.id, pid, resctrl.mountpoint()
             ).made
+        self.directory.save_traces(self.state)
 
     def cgroup_mounts(self) -> list[tuple[str, str, list[str]]] | None:
         """For a cgroup mount: (name, host directory, links) of each hierarchy; None on v2.

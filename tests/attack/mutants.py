@@ -391,6 +391,7 @@ MUTANTS = {
     "any-namespace": _mutant(
         "the proof of a namespace's type",
         ("runtime/joining.py", "    if found != ns.FLAGS[kind]:\n", "    if found == -1:\n"),
+        ("runtime/joining.py", "ns.setns(fd, ns.FLAGS[kind])", "ns.setns(fd, 0)"),
     ),
     "hosts-sysctls": _mutant(
         "comparing a joined namespace with the host's",
@@ -400,6 +401,14 @@ MUTANTS = {
         "keeping but the end of what a hook prints",
         ("hooks/tail.py", "if len(self._kept) > 2 * self.limit:", "if False:"),
         ("hooks/tail.py", "self._kept += chunk[-self.limit :]", "self._kept += chunk"),
+    ),
+    "waits-for-output": _mutant(
+        "an end that is the end of the hook's process",
+        (
+            "hooks/run.py",
+            "        if self.pidfd in [fd for fd, _ in events]:\n",
+            "        if self.pidfd in [fd for fd, _ in events] and max(self._parent[1:3]) < 0:\n",
+        ),
     ),
     "prints-environment": _mutant(
         "messages without values of variables",

@@ -90,6 +90,15 @@ def test_a_child_that_keeps_the_output_open_delays_nothing(lab: Lab, creche: Run
     assert len(left) == ROUNDS
 
 
+def test_a_mutant_is_delayed_by_a_child_that_keeps_the_output_open(lab: Lab) -> None:
+    """It goes on when the child has ended, which for once it does."""
+    ended = lab.directory / "ended"
+    made = hooked(lab, f"{{ sleep 2; echo >{ended}; }} & exit 0")
+    lab.creche("waits-for-output").run(["run", "-b", made, lab.name()]).ok()
+
+    assert ended.exists()
+
+
 def test_a_hook_begins_in_the_bundle(lab: Lab, creche: Runtime) -> None:
     """Not in the container's root, where its `./library` would be the image's."""
     made = lab.bundle(args=["/bin/true"])

@@ -103,3 +103,15 @@ def test_any_bytes(data: bytes) -> None:
     finally:
         ours.close()
         theirs.close()
+
+
+def test_last_words_are_heard_of_one_who_did_not_listen() -> None:
+    """The kernel reports once that something was left unread, before what is there to be read."""
+    one, other = pair()
+    other.send({"type": "error"})
+    one.send({"type": "go"})
+    other.close()
+
+    assert one.receive() == ({"type": "error"}, [])
+    assert one.receive() is None
+    one.close()

@@ -11,7 +11,7 @@ from tests.support.runtimes import REPOSITORY
 from tests.unit.test_conformance import REFERENCE, cells, functions
 
 TEXT = (REPOSITORY / "docs/security.md").read_text()
-STATES = ("shown", "documented", "supervisor")
+STATES = ("shown", "documented")
 HEAD = ["Attack", "Defence", "State", "Tests", "Without", "runC / crun"]
 
 
