@@ -371,11 +371,11 @@ def test_run_takes_flags_after_the_id(runtime: Runtime, bundle: Bundles, contain
 
 
 def test_run_keep_leaves_the_stopped_container(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
-    creche.run(["run", "--keep", "-b", bundle(sh="exit 3"), container_id]).failed(3)
-    assert creche.status(container_id) == "stopped"
-    creche.run(["delete", container_id]).ok()
+    runtime.run(["run", "--keep", "-b", bundle(sh="exit 3"), container_id]).failed(3)
+    assert runtime.status(container_id) == "stopped"
+    runtime.run(["delete", container_id]).ok()
 
 
 def test_run_reads_the_callers_input(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
@@ -502,14 +502,14 @@ def test_closed_standard_descriptors_are_not_taken_for_others(
 # exec -----------------------------------------------------------------------------------------
 
 
-def test_exec_runs_and_reports(creche: Runtime, bundle: Bundles, container_id: str) -> None:
-    launched(creche, container_id, bundle(sh=IDLE))
+def test_exec_runs_and_reports(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
+    launched(runtime, container_id, bundle(sh=IDLE))
     for words, status, out in (
         (["echo", "-n", "hi"], 0, "hi"),
         (["sh", "-c", "exit 9"], 9, ""),
         (["sh", "-c", "kill -9 $$"], 137, ""),
     ):
-        result = creche.run(["exec", container_id, *words])
+        result = runtime.run(["exec", container_id, *words])
         assert (result.rc, result.stdout) == (status, out), result.describe()
 
 
@@ -527,11 +527,11 @@ def test_exec_flags(creche: Runtime, bundle: Bundles, container_id: str) -> None
 
 
 def test_exec_adds_a_capability_but_never_an_inheritable_one(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
-    launched(creche, container_id, bundle(sh=IDLE))
+    launched(runtime, container_id, bundle(sh=IDLE))
     words = ["exec", "--cap", "CAP_NET_ADMIN", container_id, "grep", "^Cap", "/proc/self/status"]
-    found = dict(line.split(":\t") for line in creche.run(words).ok().stdout.splitlines())
+    found = dict(line.split(":\t") for line in runtime.run(words).ok().stdout.splitlines())
 
     expected = f"{1 << 5 | 1 << 10 | 1 << 12 | 1 << 29:016x}"
     assert (found["CapInh"], found["CapAmb"]) == ("0" * 16, "0" * 16)
@@ -539,26 +539,26 @@ def test_exec_adds_a_capability_but_never_an_inheritable_one(
 
 
 def test_exec_process_inherits_nothing(
-    creche: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
+    runtime: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
 ) -> None:
-    launched(creche, container_id, bundle(sh=IDLE))
+    launched(runtime, container_id, bundle(sh=IDLE))
     process = {"args": ["/bin/env"], "cwd": "/", "env": ["A=1"]}
     fifo = tmp_path / "process"
     os.mkfifo(fifo)
     writer = subprocess.Popen(
         ["/bin/sh", "-c", 'printf %s "$1" >"$2"', "sh", json.dumps(process), fifo]
     )
-    result = creche.run(["exec", "--process", fifo, container_id]).ok()
+    result = runtime.run(["exec", "--process", fifo, container_id]).ok()
     writer.wait()
 
     assert sorted(result.stdout.splitlines()) == ["A=1", "HOME=/root"]
 
 
-def test_exec_detached_writes_the_pid(creche: Runtime, bundle: Bundles, container_id: str) -> None:
+def test_exec_detached_writes_the_pid(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
     made = bundle(sh=IDLE)
-    launched(creche, container_id, made)
+    launched(runtime, container_id, made)
     pid_file = made.path / "exec.pid"
-    creche.run(
+    runtime.run(
         [
             "exec",
             "-d",
@@ -570,7 +570,7 @@ def test_exec_detached_writes_the_pid(creche: Runtime, bundle: Bundles, containe
             "echo x >/tmp/done; exec sleep 99",
         ]
     ).ok()
-    pids = creche.run(["ps", "-f", "json", container_id]).ok().json()
+    pids = runtime.run(["ps", "-f", "json", container_id]).ok().json()
 
     assert int(pid_file.read_text()) in pids
 

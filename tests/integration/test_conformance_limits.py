@@ -116,12 +116,12 @@ def weighed(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.skipif(lacks("blkio", "io"), reason="no controller of block devices")
 def test_weights_of_block_devices(
-    creche: Runtime, bundle: Bundles, container_id: str, weighed: str
+    runtime: Runtime, bundle: Bundles, container_id: str, weighed: str
 ) -> None:
     """For all devices and for one, of the bfq scheduler."""
     major, minor = map(int, weighed.split(":"))
     single = [{"major": major, "minor": minor, "weight": 700}]
-    read = limited(creche, bundle, container_id, blockIO={"weight": 300, "weightDevice": single})
+    read = limited(runtime, bundle, container_id, blockIO={"weight": 300, "weightDevice": single})
     if any("blkio" in name.split(",") for name in cgroup_mounts()):
         assert read("blkio.bfq.weight") == "300"
         assert read("blkio.bfq.weight_device").splitlines()[-1] == f"{weighed} 700"

@@ -144,7 +144,7 @@ SUPERBLOCK = ("lazytime", "nolazytime", "mand", "nomand", "async", "iversion", "
 
 
 def test_options_of_the_superblock_are_taken(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
     """Those that leave no trace in mountinfo for a tmpfs are at least no error."""
     made = bundle(base=MINIMAL)
@@ -152,7 +152,7 @@ def test_options_of_the_superblock_are_taken(
         {"destination": f"/s/{name}", "type": "tmpfs", "source": "tmpfs", "options": [name]}
         for name in SUPERBLOCK
     ]
-    text = ask(creche, made, container_id, m="cat /proc/self/mountinfo")["m"]
+    text = ask(runtime, made, container_id, m="cat /proc/self/mountinfo")["m"]
     found = {entry.target: entry for entry in parse_mountinfo(text)}
 
     assert {f"/s/{name}" for name in SUPERBLOCK} <= set(found)

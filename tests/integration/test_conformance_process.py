@@ -274,11 +274,11 @@ def test_sockets_of_the_caller_are_handed_on(
 
 
 def test_sockets_of_somebody_else_are_not(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
     made = bundle(sh="echo ${LISTEN_FDS-none}; ls /proc/self/fd")
     env = {"PATH": "/usr/sbin:/usr/bin:/bin", "LISTEN_FDS": "1", "LISTEN_PID": "1"}
-    result = creche.run(["run", "-b", made, container_id], env=env).ok()
+    result = runtime.run(["run", "-b", made, container_id], env=env).ok()
 
     assert result.stdout.split() == ["none", "0", "1", "2", "3"]
 

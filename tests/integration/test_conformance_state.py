@@ -122,7 +122,7 @@ def test_help_names_each_command(creche: Runtime, words: list[str]) -> None:
         assert re.search(rf"^ +{command}\b", text, re.MULTILINE), command
 
 
-def test_the_root_directory_holds_no_state(creche: Runtime) -> None:
+def test_the_root_directory_holds_no_state(runtime: Runtime) -> None:
     """Not by --root, and an empty $XDG_RUNTIME_DIR does not count."""
     env = {"PATH": PATH_VARIABLE, "XDG_RUNTIME_DIR": ""}
     refused = subprocess.run(

@@ -193,25 +193,25 @@ def test_init_itself_out_of_memory(
 
 
 def test_a_container_that_ends_in_peace_has_no_oom(
-    creche: Runtime, bundle: Bundles, container_id: str, events: Callable[..., Events]
+    runtime: Runtime, bundle: Bundles, container_id: str, events: Callable[..., Events]
 ) -> None:
     """The end of a version 1 cgroup wakes the same eventfd."""
-    creche.run(["run", "-d", "-b", bundle(sh=IDLE), container_id]).ok()
-    stream = events(creche, "--interval", "20ms", container_id)
+    runtime.run(["run", "-d", "-b", bundle(sh=IDLE), container_id]).ok()
+    stream = events(runtime, "--interval", "20ms", container_id)
     stream.until("stats")
 
-    creche.run(["delete", "--force", container_id]).ok()
+    runtime.run(["delete", "--force", container_id]).ok()
 
     _status, lines, _stderr = stream.end()
     assert [event for event in lines if event["type"] == "oom"] == []
 
 
-def test_of_a_paused_container(creche: Runtime, bundle: Bundles, container_id: str) -> None:
-    creche.run(["run", "-d", "-b", bundle(sh=IDLE), container_id]).ok()
-    creche.run(["pause", container_id]).ok()
+def test_of_a_paused_container(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
+    runtime.run(["run", "-d", "-b", bundle(sh=IDLE), container_id]).ok()
+    runtime.run(["pause", container_id]).ok()
 
-    assert creche.run(["events", "--stats", container_id]).ok().json()["type"] == "stats"
-    creche.run(["resume", container_id]).ok()
+    assert runtime.run(["events", "--stats", container_id]).ok().json()["type"] == "stats"
+    runtime.run(["resume", container_id]).ok()
 
 
 @pytest.mark.parametrize(

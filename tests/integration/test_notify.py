@@ -317,12 +317,12 @@ def test_the_state_is_not_shown_inside(
 
 
 def test_exec_does_not_speak_for_the_service(
-    creche: Runtime, service: Callable[..., Bundle], container_id: str, manager: Manager
+    runtime: Runtime, service: Callable[..., Bundle], container_id: str, manager: Manager
 ) -> None:
     """Its environment is the configuration's, which names no socket."""
-    creche.run(["create", "-b", service(READY), container_id], env=manager.env).ok()
+    runtime.run(["create", "-b", service(READY), container_id], env=manager.env).ok()
 
-    shown = creche.run(["exec", container_id, "env"], env=manager.env).ok().stdout
+    shown = runtime.run(["exec", container_id, "env"], env=manager.env).ok().stdout
 
     assert PATH_VARIABLE in shown
     assert "NOTIFY_SOCKET" not in shown

@@ -179,18 +179,18 @@ def test_kill_in_all_its_forms(runtime: Runtime, bundle: Bundles, container_id: 
     runtime.run(["kill", "--all", container_id, "9"]).ok()
 
 
-def test_kill_all_reaches_everybody(creche: Runtime, bundle: Bundles, container_id: str) -> None:
+def test_kill_all_reaches_everybody(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
     script = "sleep 1000 & trap : TERM; while :; do sleep 1000 & wait; done"
-    pid = launched(creche, container_id, bundle(sh=script))
-    pids = [p for p in creche.run(["ps", "-f", "json", container_id]).ok().json() if p != pid]
+    pid = launched(runtime, container_id, bundle(sh=script))
+    pids = [p for p in runtime.run(["ps", "-f", "json", container_id]).ok().json() if p != pid]
     pidfds = [os.pidfd_open(number) for number in pids]
     try:
-        creche.run(["kill", "-a", container_id, "TERM"]).ok()
+        runtime.run(["kill", "-a", container_id, "TERM"]).ok()
         assert all(wait_pidfd(pidfd) for pidfd in pidfds)
     finally:
         for pidfd in pidfds:
             os.close(pidfd)
-    assert creche.status(container_id) == "running"  # init only listened
+    assert runtime.status(container_id) == "running"  # init only listened
 
 
 def test_a_created_container_can_be_signalled_paused_and_deleted(
@@ -211,14 +211,14 @@ def test_a_created_container_can_be_signalled_paused_and_deleted(
 
 
 def test_a_created_container_obeys_a_polite_signal(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
-    creche.run(["create", "-b", bundle(), container_id]).ok()
-    pid = creche.pid(container_id)
-    creche.run(["kill", container_id, "TERM"]).ok()
+    runtime.run(["create", "-b", bundle(), container_id]).ok()
+    pid = runtime.pid(container_id)
+    runtime.run(["kill", container_id, "TERM"]).ok()
     wait_exit(pid)
 
-    assert creche.status(container_id) == "stopped"
+    assert runtime.status(container_id) == "stopped"
 
 
 def test_pause_holds_and_force_delete_thaws(
@@ -248,14 +248,14 @@ def test_a_paused_container_ends_when_it_is_killed(
 
 
 def test_delete_takes_cgroups_that_were_made_inside(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
-    pid = launched(creche, container_id, bundle(sh=IDLE))
+    pid = launched(runtime, container_id, bundle(sh=IDLE))
     made = []
     for name, path in directories(pid).items():
         if name != "name=systemd":
             (path / "sub/deeper").mkdir(parents=True)
             made.append(path)
-    creche.run(["delete", "--force", container_id]).ok()
+    runtime.run(["delete", "--force", container_id]).ok()
 
     assert not [path for path in made if path.exists()]

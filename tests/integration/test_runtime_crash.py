@@ -146,15 +146,15 @@ def test_run_killed_leaves_nothing_that_delete_does_not_take(
     assert cgroups_named(container_id) == []
 
 
-def test_init_killed_before_start(creche: Runtime, bundle: Bundles, container_id: str) -> None:
-    creche.run(["create", "-b", bundle(), container_id]).ok()
-    pid = creche.pid(container_id)
+def test_init_killed_before_start(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
+    runtime.run(["create", "-b", bundle(), container_id]).ok()
+    pid = runtime.pid(container_id)
     os.kill(pid, signal.SIGKILL)
     wait_exit(pid)
-    assert creche.status(container_id) == "stopped"
-    result = creche.run(["start", container_id]).failed(1)
+    assert runtime.status(container_id) == "stopped"
+    result = runtime.run(["start", container_id]).failed(1)
     assert message(result) == "cannot start a container that has stopped"
-    creche.run(["delete", container_id]).ok()
+    runtime.run(["delete", container_id]).ok()
 
 
 def test_init_killed_while_create_waits_for_it(
@@ -272,7 +272,7 @@ def test_a_pid_file_that_cannot_be_written_undoes_all(
     assert cgroups_named(container_id) == []
 
 
-def test_two_at_once_for_one_id(creche: Runtime, bundle: Bundles, container_id: str) -> None:
+def test_two_at_once_for_one_id(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
     """One wins, the others are told; nothing of the winner's is touched."""
     made = bundle(sh=IDLE)
     # Files, since the winner's init keeps its standard streams.
@@ -281,12 +281,12 @@ def test_two_at_once_for_one_id(creche: Runtime, bundle: Bundles, container_id: 
     for path in errors:
         with path.open("wb") as file:
             words = ["create", "-b", str(made), container_id]
-            processes.append(creche.popen(words, stdout=subprocess.DEVNULL, stderr=file))
+            processes.append(runtime.popen(words, stdout=subprocess.DEVNULL, stderr=file))
     results = [process.wait() for process in processes]
 
     assert sorted(results) == [0, 1, 1, 1]
     for path, status in zip(errors, results, strict=True):
         if status:
             assert "container with given ID already exists" in path.read_text()
-    assert creche.status(container_id) == "created"
-    creche.run(["start", container_id]).ok()
+    assert runtime.status(container_id) == "created"
+    runtime.run(["start", container_id]).ok()

@@ -304,20 +304,20 @@ def test_exec_waits_for_a_paused_container_if_asked(
 
 
 def test_exec_forwards_signals_and_hands_on_descriptors(
-    creche: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
+    runtime: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
 ) -> None:
-    launched(creche, container_id, bundle(sh=IDLE))
+    launched(runtime, container_id, bundle(sh=IDLE))
     # What runs in the background must not hold on to the output.
     waiting = "while :; do sleep 1000 >/dev/null 2>&1 & wait; done"
     script = f"trap 'echo got; exit 8' TERM; echo ready; {waiting}"
-    process = creche.popen(["exec", container_id, "sh", "-c", script])
+    process = runtime.popen(["exec", container_id, "sh", "-c", script])
     assert process.stdout is not None
     read_until(process.stdout.fileno(), b"ready")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=DEADLINE)
     assert (process.returncode, out) == (8, b"got\n"), err
 
-    words = creche.argv(["exec", "--preserve-fds", "1", container_id])
+    words = runtime.argv(["exec", "--preserve-fds", "1", container_id])
     words += ["sh", "-c", "echo three >&3"]
     shell = ["/bin/sh", "-c", 'exec 3>"$0" && exec "$@"', str(tmp_path / "three"), *words]
     subprocess.run(shell, check=True)

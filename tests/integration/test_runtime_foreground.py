@@ -43,14 +43,14 @@ def test_a_killed_foreground_run_takes_its_container_along(
 
 
 def test_a_detached_container_outlives_its_run(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
     made = bundle({"process": {"args": ["sleep", "1000"]}})
     quiet = subprocess.DEVNULL
-    process = creche.popen(
+    process = runtime.popen(
         ["run", "-d", "-b", made, container_id], stdin=quiet, stdout=quiet, stderr=quiet
     )
     assert process.wait() == 0
 
-    assert creche.status(container_id) == "running"
-    creche.run(["delete", "--force", container_id]).ok()
+    assert runtime.status(container_id) == "running"
+    runtime.run(["delete", "--force", container_id]).ok()

@@ -150,10 +150,10 @@ def test_bind_mounts_have_their_own_attributes(
     assert mounts() == before
 
 
-def test_nosymfollow(creche: Runtime, bundle: Bundles, container_id: str, source: Path) -> None:
+def test_nosymfollow(runtime: Runtime, bundle: Bundles, container_id: str, source: Path) -> None:
     (source / "link").symlink_to("file")
     made = with_mounts(bundle, bind("/m", source, "nosymfollow"), bind("/n", source))
-    inside = ask(creche, made, container_id, m="cat /m/link || echo refused", n="cat /n/link")
+    inside = ask(runtime, made, container_id, m="cat /m/link || echo refused", n="cat /n/link")
 
     assert inside["m"].endswith("refused")
     assert inside["n"] == "from outside"
@@ -474,7 +474,7 @@ def test_a_bind_over_proc_must_be_a_procfs(
 
 
 def test_later_mounts_lie_on_earlier_ones_and_remount_changes_one(
-    creche: Runtime, bundle: Bundles, container_id: str, source: Path
+    runtime: Runtime, bundle: Bundles, container_id: str, source: Path
 ) -> None:
     made = with_mounts(
         bundle,
@@ -485,7 +485,7 @@ def test_later_mounts_lie_on_earlier_ones_and_remount_changes_one(
         bind("/over", source),
         {"destination": "/m", "options": ["remount", "ro", "noexec"]},
     )
-    inside = ask(creche, made, container_id, m=MOUNTINFO, over="cat /over/file /m/a/b/file")
+    inside = ask(runtime, made, container_id, m=MOUNTINFO, over="cat /over/file /m/a/b/file")
     found = table(inside["m"])
 
     assert inside["over"] == "from outside\nfrom outside"

@@ -192,12 +192,12 @@ def test_namespaces_are_joined_by_path(
 
 @pytest.mark.parametrize("kind", ["network", "ipc", "uts", "pid", "cgroup"])
 def test_each_kind_is_joined_alone(
-    creche: Runtime, bundle: Bundles, container_id: str, holder: int, kind: str
+    runtime: Runtime, bundle: Bundles, container_id: str, holder: int, kind: str
 ) -> None:
     name = PROC_NAMES[kind]
     listing = [namespace("mount"), namespace(kind, f"/proc/{holder}/ns/{name}")]
     made = bundle({"linux": {"namespaces": listing}}, base=MINIMAL)
-    found = listed(ask(creche, made, container_id, ns=LIST)["ns"])
+    found = listed(ask(runtime, made, container_id, ns=LIST)["ns"])
 
     assert found[name] == namespaces(holder)[name]
     assert {other for other, value in namespaces().items() if found[other] != value} == {

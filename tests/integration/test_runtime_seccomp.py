@@ -115,14 +115,14 @@ def test_exec_is_under_the_same_filter(
 
 
 def test_names_that_this_kernel_does_not_have_are_skipped(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
     seccomp = profile(
         "SCMP_ACT_ALLOW", rule("SCMP_ACT_ERRNO", "frobnicate", "mkdir", "mkdirat", errnoRet=1)
     )
     made = bundle({"linux": {"seccomp": seccomp}, "root": {"readonly": False}})
 
-    assert "not permitted" in ask(creche, made, container_id, m="mkdir /tmp/x")["m"]
+    assert "not permitted" in ask(runtime, made, container_id, m="mkdir /tmp/x")["m"]
 
 
 def test_arguments_are_looked_at(runtime: Runtime, bundle: Bundles, container_id: str) -> None:

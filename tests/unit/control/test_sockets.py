@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,13 @@ def test_what_is_there_already_stays(tmp_path: Path, kind: str) -> None:
     path, victim = tmp_path / "sock", tmp_path / "victim"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as old:
         old.bind(str(victim))
-    {
+    makers: dict[str, Callable[[], object]] = {
         "file": lambda: path.write_text("precious\n"),
         "link": lambda: path.symlink_to(victim),
         "directory": path.mkdir,
         "fifo": lambda: os.mkfifo(path),
-    }[kind]()
+    }
+    makers[kind]()
     before = sockets.identity(str(path)), sockets.identity(str(victim))
     with pytest.raises(CrecheError, match="no socket"):
         sockets.listen(str(path), 0o600)
