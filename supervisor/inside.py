@@ -37,6 +37,7 @@ running is found there."""
 SETTLE = 5.0
 """Seconds a killed process may take to be gone."""
 _CHUNK = 64 * 1024
+_PF_EXITING = 0x4
 _DRAIN = 1024 * 1024  # a pipe cannot hold more: the rest was written after the program's end
 
 
@@ -103,10 +104,22 @@ class Inside:
         )
 
     def alive(self) -> bool:
-        """Whether its first process has not ended yet."""
+        """Whether its first process has not ended, and is not about to.
+
+        The first process of a pid namespace takes all others along before it is a zombie itself, so
+        that a program is killed a moment before the pidfd says why. PF_EXITING tells: the ninth
+        field of proc_pid_stat(5), include/linux/sched.h.
+        """
         poll = select.poll()
         poll.register(self._init, select.POLLIN)
-        return not poll.poll(0)
+        if poll.poll(0):
+            return False
+        try:
+            with open(f"/proc/{self._pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            return False
+        return not int(fields[6]) & _PF_EXITING
 
     async def run(self, plan: Plan, keep: int) -> Ran:
         """Run a program to its end; `keep`: how many bytes of its output.

@@ -226,16 +226,20 @@ class Service:
             # What came while creched was executed anew is delivered now.
             reexec.listen_again()
             task_status.started()
-            async for number in received:
-                name = signal.Signals(number).name
-                if number == signal.SIGUSR2:
-                    self._tasks.start_soon(self._reexec_asked, name)
-                elif number == signal.SIGHUP and not hangs_up:
-                    self._tasks.start_soon(self._reload_asked, name)
-                elif number == signal.SIGTERM and await self.manager.restarting():
-                    await self.leave("systemd restarts creched")
-                else:
-                    self.stop("signal", f"creched got {name}")
+            try:
+                async for number in received:
+                    name = signal.Signals(number).name
+                    if number == signal.SIGUSR2:
+                        self._tasks.start_soon(self._reexec_asked, name)
+                    elif number == signal.SIGHUP and not hangs_up:
+                        self._tasks.start_soon(self._reload_asked, name)
+                    elif number == signal.SIGTERM and await self.manager.restarting():
+                        await self.leave("systemd restarts creched")
+                    else:
+                        self.stop("signal", f"creched got {name}")
+            finally:
+                # A second Ctrl-C that comes too late must not end us in the middle of clearing up.
+                reexec.hold_back()
 
     async def _reexec_asked(self, name: str) -> None:
         try:

@@ -180,7 +180,8 @@ class Creched:
         """Nothing is left: no container, no cgroup (hence no process), no gap in the events."""
         left = {path.name for path in self.root.iterdir()}
         left |= {path.name for path in (self.root / ".creched").iterdir()}
-        assert left - {".creched", "lock", "journal", "records"} == set()
+        left -= {".creched", "lock", "journal", "records"}
+        assert left == set(), sorted(left)
         assert [str(path) for path in self.cgroups() if path.exists()] == []
         numbers = [event["seq"] for event in self.events]
         assert numbers == list(range(1, len(numbers) + 1))

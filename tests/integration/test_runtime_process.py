@@ -499,7 +499,7 @@ def test_a_limit_that_may_not_be_raised_is_named(
         ["run", "-b", bundle({"process": {"rlimits": rlimits}}), container_id]
     ).failed(1)
 
-    assert "process.rlimits: raise limit to" in message(result)
+    assert "process.rlimits[0]: raise limit to" in message(result)
     assert "no CAP_SYS_RESOURCE" in message(result)
     assert not creche.exists(container_id)
 

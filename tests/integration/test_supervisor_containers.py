@@ -308,3 +308,16 @@ def test_the_echo_sample_serves(creched: Creched) -> None:
 
     assert creched.stop() == 0
     assert creched.find("exited")[0]["code"] == 0
+
+
+def test_a_signal_that_comes_too_late(creched: Creched) -> None:
+    """The second Ctrl-C of somebody impatient does not end it while it clears up."""
+    creched.add("lasting", sh("exec sleep 1000"))
+    creched.start()
+    creched.wait_for("started")
+    creched.signal(signal.SIGTERM)
+    creched.wait_for("supervisor-stopped")
+
+    creched.signal(signal.SIGTERM)
+
+    assert creched.finish() == 0
