@@ -22,7 +22,7 @@ async def run(
     hook = {"path": command[0], "args": list(command), "env": [PATH], "timeout": TIMEOUT}
     message = None
     try:
-        await run_hook("on-limit", 0, hook, dumps(event).encode())  # type: ignore[arg-type]
+        await run_hook("on-limit", 0, hook, (dumps(event) + "\n").encode())  # type: ignore[arg-type]
     except HookError as error:
         message = str(error)
     name = "command-ended" if message is None else "command-failed"

@@ -184,6 +184,8 @@ class Keeper:
             self.since, self.why = left[1:] if left and goes_on else (self.now(), reason)
         if step.next not in TIMED:
             actions.set_timer(self, None)
+        if step.next not in (State.BACKOFF, State.COOLDOWN):
+            self.next_attempt_at = None  # it is there, waits for others, or does not come
         self._note(event, reason)
         if step.action is Action.CREATE:
             self._prepare()
@@ -219,7 +221,6 @@ class Keeper:
     def _prepare(self) -> None:
         """A new run begins."""
         self.attempt += 1
-        self.next_attempt_at = None
         left = self.current if self.current is not None and self.current.left_behind else None
         container = self.world.engine.container(self.workload, self.world.log.emit)
         self.current = Run(container, left)

@@ -156,7 +156,7 @@ class Alerts:
                         f"CRECHE_WORKLOAD={workload.name}",
                     ],
                 },
-                dumps(document).encode("utf-8", "surrogateescape"),
+                (dumps(document) + "\n").encode("utf-8", "surrogateescape"),
                 cwd="/",
                 default_timeout=alert.timeout,
             )

@@ -47,7 +47,11 @@ def tell(status: Status, events: Sequence[Event], now: float) -> list[str]:
 
 def _standing(status: Status, now: float) -> str:
     name = status["name"]
-    form = _STANDING.get(status["status"], f"has been {status['status']} for {{}}")
+    form = (
+        "has been resting for {}"
+        if status["state"] == "cooldown"
+        else _STANDING.get(status["status"], f"has been {status['status']} for {{}}")
+    )
     sentence = f"{name} {form.format(span(now - status['since']))}"
     if status["waiting_for"]:
         sentence += f", until {' and '.join(status['waiting_for'])}"
@@ -58,7 +62,7 @@ def _standing(status: Status, now: float) -> str:
             sentence += ", but is not ready"
         elif status["health"] == "healthy":
             sentence += ", and is healthy"
-    if status["why"]:
+    if status["why"] and not status["waiting_for"]:  # which would say the same
         sentence += f": {status['why']}"
     return sentence + "."
 
@@ -174,12 +178,11 @@ def _next(status: Status, now: float) -> list[str]:
         found.append(f"Nothing more happens by itself. To try again: crechectl start {name}")
     elif word == "stopped" and status["intent"] == "down":
         found.append(f"It was stopped by hand and stays so: crechectl start {name}")
-    elif word == "waiting" and not status["waiting_for"] and status["start"] == "manual":
+    elif word == "stopped" and status["start"] == "manual":
         found.append(f"It is to be started by hand (start = manual): crechectl start {name}")
     elif word == "running" and status["exit"]:
         found.append(f"Its last run ended with: {ending(status['exit'])}.")
     if status["restarts"] and word != "failed" and at is None:
-        found.append(
-            f"Its policy ({status['policy']}) has restarted it {status['restarts']} times."
-        )
+        times = "once" if status["restarts"] == 1 else f"{status['restarts']} times"
+        found.append(f"Its policy ({status['policy']}) has restarted it {times}.")
     return found

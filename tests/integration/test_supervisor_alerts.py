@@ -44,6 +44,7 @@ def test_a_crash_loop_is_told_once(creched: Creched, tmp_path: Path) -> None:
     assert len(creched.find("exited", "a")) == 4
     files = sorted(told.iterdir())
     assert [path.name.partition(".")[0] for path in files] == ["a-failed", "a-gave-up"]
+    assert all(path.read_text().endswith("}\n") for path in files)  # whole lines
     first, last = (json.loads(path.read_text()) for path in files)
     assert (first["alert"], first["workload"]) == ("failed", "a")
     assert first["event"]["event"] == "restart-scheduled"

@@ -72,8 +72,12 @@ def test_waiting_for_the_next_start() -> None:
         ({"ready": False}, "web has been running for 1 min, but is not ready."),
         ({"health": "unhealthy"}, "web has been running for 1 min, but is not healthy."),
         (
-            {"status": "waiting", "waiting_for": ["db:ready"]},
+            {"status": "waiting", "waiting_for": ["db:ready"], "why": "waits for db:ready"},
             "web has been waiting for 1 min, until db:ready.",
+        ),
+        (
+            {"status": "restarting", "state": "cooldown", "why": "5 restarts did not help"},
+            "web has been resting for 1 min: 5 restarts did not help.",
         ),
         ({"status": "from-the-future"}, "web has been from-the-future for 1 min."),
     ],
@@ -93,6 +97,17 @@ def test_stopped_by_hand() -> None:
 
     assert "  10 s ago somebody (uid 0, pid 1) asked for stop." in told
     assert told[-1] == "It was stopped by hand and stays so: crechectl start web"
+
+
+def test_what_comes_next() -> None:
+    """What is started by hand only says how; restarts are counted as people count."""
+    manual = {**STATUS, "status": "stopped", "start": "manual", "intent": "none"}
+    assert tell(manual, [], 70.0)[-1] == (
+        "It is to be started by hand (start = manual): crechectl start web"
+    )
+    for restarts, times in ((1, "once"), (2, "2 times")):
+        told = tell({**STATUS, "restarts": restarts}, [], 70.0)
+        assert told[-1] == f"Its policy ({STATUS['policy']}) has restarted it {times}."
 
 
 @given(st.lists(st.sampled_from(sorted(REPORTS)), max_size=30), st.sampled_from(list(Status)))

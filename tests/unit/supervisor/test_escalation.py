@@ -64,6 +64,7 @@ async def test_commands_get_the_event(tmp_path: Path) -> None:
         world = World({"a": [Script(life=0, end=Exit(code=1))]}, {"a": policy})
         await world.run()
         assert [e["command"] for e in world.named(end, "a")] == [list(command)]
+    assert out.read_text().endswith("}\n")  # a whole line, for `read` of a shell
     event = json.loads(out.read_text())
     assert (event["event"], event["workload"], event["action"]) == ("gave-up", "a", "run")
 

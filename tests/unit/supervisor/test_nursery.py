@@ -102,6 +102,20 @@ async def test_how_what_was_stopped_has_ended(
     assert [event["result"] for event in world.named("stopped")] == [result.value]
 
 
+async def test_what_is_stopped_has_no_next_start(autojump_clock: MockClock) -> None:
+    """The one that it waited for is not told any more."""
+    policies = {"a": Policy(delay=100, maximum=100, jitter=0)}
+    async with running(World({"a": [FAILS]}, policies)) as world:
+        await trio.sleep(2)
+        assert world.nursery.status("a").next_attempt_at == 101
+        assert world.records.kept["a"].next_attempt_at == 101
+        world.nursery.stop("a", "ann")
+        await trio.sleep(1)
+        assert world.nursery.status("a").state == "stopped"
+        assert world.nursery.status("a").next_attempt_at is None
+        assert world.records.kept["a"].next_attempt_at is None
+
+
 async def test_readiness_and_health_are_told(autojump_clock: MockClock) -> None:
     """They are in the status; an unhealthy program is ended and the policy has its say."""
     told = ((1, Signal.STATUS, "warm"), (2, Signal.HEALTHY, ""), (9, Signal.UNHEALTHY, "probe"))
