@@ -313,6 +313,25 @@ def test_crechectl_check(base: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert crechectl.main(["check", str(base / "none")]) == 2
 
 
+def test_crechectl_check_knows_what_waits_for_what(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cycle is refused, as creched does; a name that is not there may still come."""
+    run = '[container]\nargs = ["/bin/true"]\n'
+    add(base, "a", f'{run}[workload]\nafter = ["b"]\n')
+    add(base, "b", f'{run}[workload]\nrequires = ["a:started"]\n')
+    add(base, "c", f'{run}[workload]\nrequires = ["ghost", "good", "b"]\n')
+    assert crechectl.main(["check", str(base)]) == 1
+
+    assert capsys.readouterr().out.splitlines() == [
+        "c: ok",
+        "c: warning: there is no workload ghost, which it waits for",
+        "good: ok",
+        f"{base}/a/workload.toml: workload: waits for itself: a -> b -> a",
+        f"{base}/b/workload.toml: workload: waits for itself: b -> a -> b",
+    ]
+
+
 def test_the_samples_are_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     """What is installed as an example has to be one (but for the umask of a checkout)."""
     samples = Path(__file__).parents[3] / "etc" / "workloads"
