@@ -222,24 +222,24 @@ class Service:
 
     async def _signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         hangs_up = os.isatty(0)  # started by hand: the terminal is gone
+        for each in reexec.SIGNALS:
+            # In force again once nobody receives: a second Ctrl-C that comes too late must not end
+            # us in the middle of clearing up. (Ignoring would throw away what waits by now.)
+            signal.signal(each, lambda _number, _frame: None)
         with trio.open_signal_receiver(*reexec.SIGNALS) as received:
             # What came while creched was executed anew is delivered now.
             reexec.listen_again()
             task_status.started()
-            try:
-                async for number in received:
-                    name = signal.Signals(number).name
-                    if number == signal.SIGUSR2:
-                        self._tasks.start_soon(self._reexec_asked, name)
-                    elif number == signal.SIGHUP and not hangs_up:
-                        self._tasks.start_soon(self._reload_asked, name)
-                    elif number == signal.SIGTERM and await self.manager.restarting():
-                        await self.leave("systemd restarts creched")
-                    else:
-                        self.stop("signal", f"creched got {name}")
-            finally:
-                # A second Ctrl-C that comes too late must not end us in the middle of clearing up.
-                reexec.hold_back()
+            async for number in received:
+                name = signal.Signals(number).name
+                if number == signal.SIGUSR2:
+                    self._tasks.start_soon(self._reexec_asked, name)
+                elif number == signal.SIGHUP and not hangs_up:
+                    self._tasks.start_soon(self._reload_asked, name)
+                elif number == signal.SIGTERM and await self.manager.restarting():
+                    await self.leave("systemd restarts creched")
+                else:
+                    self.stop("signal", f"creched got {name}")
 
     async def _reexec_asked(self, name: str) -> None:
         try:
