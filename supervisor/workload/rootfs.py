@@ -24,6 +24,15 @@ Mounts = tuple[dict[str, object], ...]
 
 def make(path: str) -> None:
     """Make the directory tree at `path` (not the mounts). Raises OSError."""
+    # For every user of the container to enter and read, under creched.service's UMask=0077 as well.
+    mask = os.umask(0o022)
+    try:
+        _make(path)
+    finally:
+        os.umask(mask)
+
+
+def _make(path: str) -> None:
     os.makedirs(path, mode=0o755)
     for name in _EMPTY:
         os.makedirs(f"{path}/{name}", mode=0o755, exist_ok=True)

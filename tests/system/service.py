@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.repository import REPOSITORY
-from tests.support.waiting import DEADLINE, wait_readable
+from tests.support.waiting import DEADLINE, wait_for, wait_readable
 
 UNIT = "creched.service"
 HOLDER = "creched-containers.service"
@@ -107,15 +107,19 @@ def clear() -> None:
 
 
 class Journal:
-    """Follows what the unit writes to the journal; the events are its lines of JSON."""
+    """Follows what the unit writes to the journal; the events are its lines of JSON.
 
-    def __init__(self) -> None:
+    From now on, or the `whole` of this boot.
+    """
+
+    def __init__(self, *, whole: bool = False) -> None:
         self.events: list[Event] = []
         self.other: list[str] = []
         self._rest = b""
         now = outside("journalctl", "--lines=1", "--show-cursor", "--quiet").stdout
         words = ["journalctl", "--follow", "--lines=all", "--output=json", f"--unit={UNIT}"]
-        words.append(f"--after-cursor={now.rpartition('-- cursor: ')[2].strip()}")
+        cursor = now.rpartition("-- cursor: ")[2].strip()
+        words.append("--boot" if whole else f"--after-cursor={cursor}")
         self._process = subprocess.Popen(
             ["nsenter", "--target", "1", "--mount", *words],
             stdin=subprocess.DEVNULL,
@@ -172,6 +176,11 @@ def cgroups() -> Iterator[Path]:
     for top in (CGROUP, CONTAINERS):
         for path, _, _ in os.walk(top):
             yield Path(path)
+
+
+def wait_gone() -> None:
+    """Wait until both units' cgroups are removed: the containers' is stopped after creched's."""
+    wait_for(lambda: next(cgroups(), None) is None, SLICE)
 
 
 def processes(group: Path) -> list[int]:

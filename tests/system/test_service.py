@@ -5,6 +5,7 @@ The tests build on one another, in this order: each start costs seconds in an em
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ jitter = 0
 [container]
 args = ["/bin/busybox", "sh", "-c", """
 : {MARK}
+echo 'limited is up'; echo '<4>and warns' ; echo 'of an error' >&2
 trap 'exit 0' TERM
 while :; do sleep 1000 & wait; done
 """]
@@ -51,9 +53,21 @@ args = ["/bin/busybox", "tail", "/dev/zero"]
 memory = "16M"
 """
 
+# Its first process takes next to nothing, and would go on without the other one.
+GROUPED = """
+[restart]
+policy = "never"
+
+[container]
+args = ["/bin/busybox", "sh", "-c", "busybox tail /dev/zero & wait; sleep 1000"]
+memory = "16M"
+oom-group = true
+"""
+
 WORKLOADS: dict[str, str | Path] = {
     "limited": LIMITED,
     "hungry": HUNGRY,
+    "grouped": GROUPED,
     "crashloop": REPOSITORY / "etc/workloads/crashloop",
     "memcached": REPOSITORY / "etc/workloads/memcached",
 }
@@ -147,6 +161,31 @@ def test_an_out_of_memory_kill_is_told_and_ends_nobody_else(journal: Journal) ->
     assert show("ActiveState") == "active"
 
 
+def test_a_container_is_ended_as_a_whole(journal: Journal) -> None:
+    """`oom-group`: the kernel kills the process that had no part in it, too."""
+    exited = journal.wait("exited", workload="grouped")
+    assert exited["signal"] == "SIGKILL"
+    assert exited["oom_kills"] >= 2
+    assert exited["cause"] == "oom"
+    journal.wait("cleaned", workload="grouped")
+
+
+def test_lines_of_a_container_are_in_the_journal(journal: Journal) -> None:
+    """By the workload's name, with its priority, and as the containers' unit's."""
+    journal.wait("started", workload="limited")
+    expected = [("6", "limited is up"), ("4", "and warns"), ("3", "of an error")]
+    for words in (["--identifier=creche-limited"], [f"--unit={HOLDER}"]):
+        outside("journalctl", "--sync")
+        said = outside("journalctl", "--boot", "--output=json", *words).stdout
+        entries = [json.loads(line) for line in said.splitlines()]
+        lines = [
+            (entry["PRIORITY"], entry["MESSAGE"])
+            for entry in entries
+            if entry["SYSLOG_IDENTIFIER"] == "creche-limited"
+        ]
+        assert sorted(lines) == sorted(expected), words
+
+
 def test_a_crash_loop_is_given_up(journal: Journal) -> None:
     """The sample fails three more times, then it has failed; its cgroup is gone."""
     gave_up = journal.wait("gave-up", workload="crashloop")
@@ -196,7 +235,7 @@ def test_stop_leaves_nothing(journal: Journal) -> None:
         assert journal.wait("stopped", workload=name)["run"] == stopped["run"]
     assert show("ActiveState") == "inactive"
     assert show("Result") == "success"
-    assert list(service.cgroups()) == []
+    service.wait_gone()
     assert service.commands(lambda line: MARK in line or "memcached -u" in line) == []
     assert service.commands(lambda line: "launcher" in line or "/bin/creched" in line) == []
     assert [name for name in os.listdir(service.STATE) if name != ".creched"] == []

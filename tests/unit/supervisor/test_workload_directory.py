@@ -280,6 +280,20 @@ def test_embedded_root_has_what_programs_look_for(tmp_path: Path) -> None:
     assert not os.path.exists(path)
 
 
+def test_an_embedded_root_is_for_every_user_of_the_container(tmp_path: Path) -> None:
+    """Whatever creched's own umask: creched.service sets a narrow one."""
+    root = tmp_path / "root"
+    mask = os.umask(0o077)
+    try:
+        rootfs.make(str(root))
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(mask)
+
+    for path in (root, *(path for path in root.rglob("*") if not path.is_symlink())):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
+
+
 @pytest.mark.root
 def test_an_embedded_root_with_something_mounted_in_it_is_let_alone(tmp_path: Path) -> None:
     """It could be the host's own /usr."""
