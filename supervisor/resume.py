@@ -48,10 +48,24 @@ def begin(keeper: Keeper, resumed: Resumed | None) -> None:
         _without(keeper, record)
 
 
+def _wanted(keeper: Keeper) -> bool:
+    """Whether it is to run, as far as its settings and the operator say."""
+    by_hand = keeper.workload.settings.workload.start == "manual"
+    return keeper.intent is Intent.UP or (keeper.intent is not Intent.DOWN and not by_hand)
+
+
+def _stop(keeper: Keeper, event: Event, cause: str, reason: str, again: bool) -> None:
+    """Go on with a stop that an earlier creched began, and start it afterwards, as is done with
+    what had stopped by then: only what is stopped by hand stays so."""
+    keeper.post(event, cause, reason, again=again)
+    if _wanted(keeper):
+        keeper.post(Event.START, "resumed", _WHY)
+
+
 def _fresh(keeper: Keeper) -> None:
     if keeper.intent is Intent.DOWN:
         keeper.post(Event.STOP, "intent", "stopped by hand")
-    elif keeper.workload.settings.workload.start == "manual" and keeper.intent is not Intent.UP:
+    elif not _wanted(keeper):
         keeper.post(Event.STOP, "manual", "is started by hand only")
     else:
         keeper.post(Event.START)
@@ -79,7 +93,7 @@ def _adopt(keeper: Keeper, record: Record, container: Container) -> None:
     keeper.post(event, "resumed", _WHY)
     if keeper.intent is Intent.DOWN or record.state in STOPPING:
         why = record.why or "it was being stopped"
-        keeper.post(Event.STOP, "resumed", why, again=record.again)
+        _stop(keeper, Event.STOP, "resumed", why, record.again)
     elif record.state in (State.FAILING, State.FAIL_KILLING):
         cause = run.ending.cause
         keeper.post(_FAILS.get(cause, Event.UNHEALTHY), cause.value, run.ending.text, run)
@@ -94,9 +108,11 @@ def _exited(keeper: Keeper, record: Record, end: Exit) -> None:
         ending = replace(ending, cause=first.cause, text=first.text)
     keeper.exit = ending
     stopping = record.state in STOPPING or keeper.intent is Intent.DOWN
-    event = Event.RESUME_STOP_EXITED if stopping else Event.RESUME_EXITED
-    again = record.again if stopping else None
-    keeper.post(event, ending.cause.value, ending.describe(), again=again)
+    cause, reason = ending.cause.value, ending.describe()
+    if stopping:
+        _stop(keeper, Event.RESUME_STOP_EXITED, cause, reason, record.again)
+    else:
+        keeper.post(Event.RESUME_EXITED, cause, reason)
 
 
 def _without(keeper: Keeper, record: Record) -> None:
@@ -116,7 +132,7 @@ def _without(keeper: Keeper, record: Record) -> None:
         backoff = state is State.BACKOFF
         keeper.post(Event.RESUME_BACKOFF if backoff else Event.RESUME_COOLDOWN, "resumed", why)
     elif state in (State.ABORTING, State.STOP_CLEANING):
-        keeper.post(Event.STOP, "resumed", why or "was being stopped", again=record.again)
+        _stop(keeper, Event.STOP, "resumed", why or "was being stopped", record.again)
     elif state in EXITED:
         keeper.post(Event.RESUME_ENDED, "resumed", why)
     else:

@@ -87,7 +87,7 @@ async def test_it_has_been_so_for_as_long_as_it_has(
 @pytest.mark.parametrize(
     ("state", "story"),
     [
-        (State.STOPPING, ["adopted", "stopping", "exited", "stopped"]),
+        (State.STOPPING, ["adopted", "stopping", "start-noted", "exited", "stopped", "creating"]),
         (State.FAILING, ["adopted", "unhealthy", "exited", "cleaned", "restart-scheduled"]),
     ],
 )
@@ -124,7 +124,10 @@ async def test_a_restart_under_way_starts_again(autojump_clock: MockClock) -> No
         (Record("a", state=State.RUNNING), Exit(code=3), ["exited", "restart-scheduled"]),
         (Record("a", state=State.RUNNING), None, ["exited", "restart-scheduled"]),
         (Record("a", state=State.RUNNING), Exit(code=0), ["exited", "done"]),
-        (Record("a", state=State.STOPPING), Exit(code=3), ["exited"]),
+        # A creched that was stopping everything was killed: the next one starts everything.
+        (Record("a", state=State.STOPPING), Exit(code=3), ["exited", "creating"]),
+        (Record("a", state=State.STOP_CLEANING), None, ["stopped", "creating"]),
+        (Record("a", state=State.STOPPING, intent=Intent.DOWN), Exit(code=3), ["exited"]),
         (
             Record("a", state=State.CLEANING, ending=Ending(Cause.EXIT, 3)),
             None,
