@@ -2,7 +2,8 @@
 
 Each part of the tests has a directory for them: NAME.xml, and NAME.again.xml for what had failed
 and was tried once more; of a test that was run twice the later result counts.
-`python -m tests.support.results DIRECTORY...` prints what was skipped, what failed and the total.
+`python -m tests.support.results DIRECTORY...` prints what passed only the second time, what was
+skipped, what failed, and the total.
 """
 
 from __future__ import annotations
@@ -55,6 +56,17 @@ def read_name(directory: Path, name: str) -> dict[str, Outcome]:
         results.pop(name, None)
         results |= read(again)
     return results
+
+
+def recovered(directory: Path) -> list[str]:
+    """Return the names of the tests of a part that failed, and passed when tried once more."""
+    found: list[str] = []
+    for again in sorted(directory.glob(f"*{AGAIN}.xml")):
+        first, second = read(again.with_name(again.name.replace(AGAIN, ""))), read(again)
+        found += [
+            name for name in failed(first) if second.get(name, Outcome(FAILED)).word == PASSED
+        ]
+    return found
 
 
 def read_part(directory: Path) -> dict[str, Outcome]:
@@ -113,6 +125,8 @@ def main(arguments: Iterable[str]) -> int:
         # The virtual machine runs some of the same tests, and they count there as well.
         found = read_part(Path(argument))
         whole |= {f"{argument}: {name}": outcome for name, outcome in found.items()}
+        for name in recovered(Path(argument)):
+            print(f"passed only when it was tried again: {argument}: {name}")
     for line in [*reasons(whole), *(f"failed {name}" for name in failed(whole))]:
         print(line)
     print(total(whole))

@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 
 from tests.engines import matrix
-from tests.support.results import FAILED, KNOWN, PASSED, Outcome, failed, read_part, reasons, total
+from tests.support.results import (
+    FAILED,
+    KNOWN,
+    PASSED,
+    Outcome,
+    failed,
+    read_part,
+    reasons,
+    recovered,
+    total,
+)
 
 _TESTS = """\
 import os
@@ -54,6 +64,7 @@ def test_a_second_run_corrects_the_first(tmp_path: Path) -> None:
     second = read_part(tmp_path / "results")
     assert total(second) == "4 passed, 0 failed, 2 skipped"
     assert set(second) == set(first)
+    assert recovered(tmp_path / "results") == failed(first)
 
 
 def test_a_pytest_that_did_not_end_is_a_failure(tmp_path: Path) -> None:
