@@ -65,7 +65,7 @@ def main() -> int:
     else:
         shutil.rmtree(RESULTS, ignore_errors=True)
         RESULTS.mkdir(parents=True)
-        chosen = options.part or parts.DEFAULT
+        chosen = options.part or parts.PARTS
         words = {part: options.pytest or parts.arguments(part) for part in chosen}
         suffix = ""
     for part in words:

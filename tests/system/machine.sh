@@ -1,8 +1,17 @@
 #!/bin/sh
 # Runs in the machine: machine.sh PART... with the pytest arguments of each part in PART.args, one a
 # line. Each part is a service with control groups of its own to do with as it likes; it gets the
-# variables CRECHE_TEST_* that this has.
+# variables CRECHE_TEST_* that this has. For the part `reboot` the machine is booted again, and this
+# runs once more, with the same words; /share lasts.
 set -u
+
+parts=$*
+if [ -e /share/run/begun ] && [ ! -e /share/run/rebooted ]; then
+	echo "system: the machine has booted again by itself" >&2
+	exit 70
+fi
+: >/share/run/begun
+sync
 
 home=/opt/creche
 mkdir -p "$home"
@@ -16,7 +25,16 @@ printf 'system: %s, %s, Linux %s, Python %s, cgroup %s with %s\n' \
 	"$(stat -fc %T /sys/fs/cgroup)" "$(cat /sys/fs/cgroup/cgroup.controllers)" >&2
 
 worst=0
-for part in "$@"; do
+for part in $parts; do
+	# Before a reboot: it is done.
+	[ ! -e "/share/run/$part.status" ] || continue
+	if [ "$part" = reboot ] && [ ! -e /share/run/rebooted ]; then
+		.venv/bin/python -B -m tests.system.reboot && : >/share/run/rebooted && sync &&
+			systemctl reboot && exec sleep infinity
+		echo "system: the machine could not be prepared for a reboot" >&2
+		worst=1
+		break
+	fi
 	set --
 	while IFS= read -r word; do
 		set -- "$@" "$word"
@@ -30,9 +48,12 @@ for part in "$@"; do
 		$(env | sed -n 's/^\(CRECHE_TEST_[A-Z_]*\)=.*/-E \1/p') \
 		tests/system/delegated.sh .venv/bin/python -B -m pytest "$@" \
 		-p no:cacheprovider --junitxml="/share/run/$part.xml"
-	status=$?
+	echo "$?" >"/share/run/$part.status"
+done
+for part in $parts; do
 	# pytest has a /run of its own, so it could not write to $OUT itself.
 	cp "/share/run/$part.xml" "$OUT"
-	[ "$status" -le "$worst" ] || worst=$status
+	status=$(cat "/share/run/$part.status")
+	[ "${status:=1}" -le "$worst" ] || worst=$status
 done
 exit "$worst"

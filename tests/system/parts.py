@@ -61,8 +61,7 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
     ),
 }
 
-PARTS = ("integration", "service", "survival", "scopes", "checkpoint")
-DEFAULT = ("integration", "service", "scopes", "checkpoint")
+PARTS = ("integration", "service", "survival", "scopes", "checkpoint", "reboot")
 
 COMMON = ("-q", "-o", "faulthandler_timeout=600", "--durations=10")
 

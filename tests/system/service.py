@@ -31,7 +31,7 @@ _DROP_IN = Path("/proc/1/root/run/systemd/system/creched.service.d/slow.conf")
 _SLOW = """\
 [Service]
 TimeoutStartSec=infinity
-WatchdogSec=60s
+WatchdogSec=40s
 """
 
 Event = dict[str, Any]

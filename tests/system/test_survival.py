@@ -197,7 +197,9 @@ def test_a_stop_ends_them_all(journal: Journal) -> None:
 
     assert stopped["exit_status"] == 0
     for name in STEADY:
-        assert journal.all("exited", workload=name)[-1]["code"] == 0
+        # They are not this creched's children, but systemd's since the crash.
+        code = journal.all("exited", workload=name)[-1]["code"]
+        assert code == 0 or (code is None and not tells_reaped())
     assert show("Result") == "success"
     service.wait_gone()
 

@@ -50,7 +50,7 @@ class Hardware:
             *(QEMU, "-machine", "q35,usb=off,vmport=off", "-accel", "tcg,thread=multi"),
             *("-cpu", "max", "-smp", str(self.cpus), "-m", str(self.memory)),
             *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
-            *("-no-reboot", "-rtc", "base=utc"),
+            *("-rtc", "base=utc"),
             *("-kernel", str(self.image / "vmlinux"), "-initrd", str(self.image / "initrd")),
             *("-append", _KERNEL, "-device", "virtio-serial-pci"),
         ]

@@ -58,10 +58,15 @@ def _snapshot(disk: Path) -> str:
 
 def _follow(machine: Machine, out: Path) -> int:
     status = None
+    running = False
     try:
         for name, data in machine.events():
             if name == "ctl":
-                if data.startswith(b"exit "):
+                if data.startswith(b"start "):
+                    running = True
+                elif data.startswith(b"ready ") and running:
+                    machine.go()  # the command has had the machine booted again
+                elif data.startswith(b"exit "):
                     status = int(data.split()[1])
                     machine.deadline = time.monotonic() + _POWER_OFF
             else:
