@@ -141,6 +141,7 @@ def test_nothing_is_lost_when_creched_is_killed(creched: Creched) -> None:
     creched.wait_for("started", "a")
     pid = creched.find("created", "a")[0]["pid"]
     log = creched.state / "logs" / "a"
+    wait_path(log.parent)
     wait_path(log)
     for round_ in range(1, 4):
         seen = len(_lines(creched))

@@ -146,8 +146,10 @@ def _check(creched: Creched, name: str, sent: list[signal.Signals], limited: boo
         creating = story[story.index(event) + 1]
         assert creating["event"] == "creating"
         assert creating["attempt"] == index + 2
-        # Never before its time (trio's clock and the event's are read one after the other).
-        assert creating["monotonic"] >= event["monotonic"] + event["after"] - 0.005
+        # Never before its time, which counts from the decision; the event tells of it a moment later
+        # (trio's clock and the event's are read one after the other).
+        assert event["at"] <= event["monotonic"] + event["after"] + 1e-6
+        assert creating["monotonic"] >= event["at"] - 0.005
     if limited:
         assert story[-1]["event"] == "gave-up"
         assert story[-1]["result"] == "limit"
