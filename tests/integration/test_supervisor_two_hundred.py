@@ -146,8 +146,8 @@ def _check(creched: Creched, name: str, sent: list[signal.Signals], limited: boo
         creating = story[story.index(event) + 1]
         assert creating["event"] == "creating"
         assert creating["attempt"] == index + 2
-        # Never before its time, which counts from the decision; the event tells of it a moment later
-        # (trio's clock and the event's are read one after the other).
+        # Never before its time, which counts from the decision, of which the event tells a moment
+        # later (trio's clock and the event's are read one after the other).
         assert event["at"] <= event["monotonic"] + event["after"] + 1e-6
         assert creating["monotonic"] >= event["at"] - 0.005
     if limited:
