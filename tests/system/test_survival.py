@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -159,6 +160,19 @@ def test_reload_takes_a_new_workload(journal: Journal) -> None:
 
     assert living() == before
     assert show("ActiveState") in ("active", "reloading")
+
+
+def test_reload_fails_if_a_workload_is_refused(journal: Journal) -> None:
+    """The others do not notice."""
+    before = living()
+    service.declare({"wrong": "[container]\nargs = 1\n"})
+    refused = outside("systemctl", "reload", UNIT, check=False)
+    shutil.rmtree(service.WORKLOADS / "wrong")
+    assert refused.returncode != 0
+    assert outside("systemctl", "reload", UNIT).returncode == 0
+
+    assert living() == before
+    assert show("ActiveState") == "active"
 
 
 def test_the_watchdog_ends_a_creched_that_hangs(journal: Journal) -> None:
