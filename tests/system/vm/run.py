@@ -32,7 +32,8 @@ def run(
 
     Directories in ``shares`` are copied to /share/NAME; files that the command leaves in $OUT come
     back into ``out``; stdout and stderr are passed on. timeout: seconds. warm: go on from a machine
-    that has booted and was saved, and save one first if there is none. Raises MachineError.
+    that has booted and was saved, and save one first if there is none. If the command has the
+    machine booted again, it is run once more, on the same disks. Raises MachineError.
     """
     with tempfile.TemporaryDirectory(prefix="creche-vm.") as name:
         tmp = Path(name)
