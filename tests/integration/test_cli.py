@@ -438,11 +438,11 @@ def test_a_program_that_cannot_run_fails_create_in_the_words_that_engines_match(
 
 
 def test_debug_says_what_is_done_and_never_into_the_containers_output(
-    creche: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
+    runtime: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
 ) -> None:
     made = bundle(sh="echo out; echo err >&2")
     log = tmp_path / "log"
-    result = creche.run(["--debug", "--log", log, "run", "-b", made, container_id]).ok()
+    result = runtime.run(["--debug", "--log", log, "run", "-b", made, container_id]).ok()
 
     assert (result.stdout, result.stderr) == ("out\n", "err\n")
     assert "level=debug" in log.read_text()
