@@ -19,7 +19,16 @@ from pathlib import Path
 
 from tests.engines import matrix
 from tests.support.repository import REPOSITORY
-from tests.support.results import AGAIN, failed, read, read_name, read_part, reasons, total
+from tests.support.results import (
+    failed,
+    names,
+    next_suffix,
+    read,
+    read_name,
+    read_part,
+    reasons,
+    total,
+)
 
 HERE = Path(__file__).parent
 RESULTS = REPOSITORY / ".cache/engines"
@@ -107,12 +116,10 @@ def drive(plans: Iterable[tuple[str, Sequence[str]]], suffix: str, jobs: int) ->
 def _failed_before() -> list[tuple[str, Sequence[str]]]:
     """Return the tests that failed in the last run; all of an engine that did not get that far."""
     plans: list[tuple[str, Sequence[str]]] = []
-    for file in sorted(RESULTS.glob("*.xml")):
-        engine = file.stem
-        if engine.endswith(AGAIN) or not (names := failed(read_name(RESULTS, engine))):
-            continue
-        whole = not all("::" in name for name in names)
-        plans.append((engine, [_path(engine)] if whole else names))
+    for engine in names(RESULTS):
+        if bad := failed(read_name(RESULTS, engine)):
+            whole = not all("::" in name for name in bad)
+            plans.append((engine, [_path(engine)] if whole else bad))
     return plans
 
 
@@ -133,7 +140,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
     if options.last_failed and any(RESULTS.glob("*.xml")):
-        plans, suffix = _failed_before(), AGAIN
+        plans, suffix = _failed_before(), next_suffix(RESULTS)
         say(f"once more: {sum(len(words) for _, words in plans)} that failed")
     else:
         shutil.rmtree(RESULTS, ignore_errors=True)

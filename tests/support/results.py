@@ -1,8 +1,8 @@
 """What became of each test, read from the files that pytest writes for --junitxml.
 
-Each part of the tests has a directory for them: NAME.xml, and NAME.again.xml for what had failed
-and was tried once more; of a test that was run twice the later result counts.
-`python -m tests.support.results DIRECTORY...` prints what passed only the second time, what was
+Each part of the tests has a directory for them: NAME.xml, then NAME.again1.xml for what had failed
+and was tried once more, and so on; of a test that was run twice the later result counts.
+`python -m tests.support.results DIRECTORY...` prints what passed only when tried again, what was
 skipped, what failed, and the total.
 """
 
@@ -31,6 +31,24 @@ class Outcome:
 Results = Mapping[str, Outcome]  # by pytest's name of the test, path::function[parameters]
 
 
+def name_of(file: Path) -> str:
+    """Return the NAME in a file's."""
+    return file.stem.partition(AGAIN)[0]
+
+
+def names(directory: Path) -> list[str]:
+    """Return the NAMEs in a directory, in order."""
+    return sorted({name_of(file) for file in directory.glob("*.xml")})
+
+
+def next_suffix(directory: Path) -> str:
+    """Return what follows the NAMEs of a part when what failed is tried once more."""
+    count = 1
+    while any(directory.glob(f"*{AGAIN}{count}.xml")):
+        count += 1
+    return f"{AGAIN}{count}"
+
+
 def read(file: Path) -> dict[str, Outcome]:
     """Return the results in a file.
 
@@ -39,7 +57,7 @@ def read(file: Path) -> dict[str, Outcome]:
     try:
         cases = list(ElementTree.parse(file).iter("testcase"))
     except (FileNotFoundError, ElementTree.ParseError):
-        return {file.stem.removesuffix(AGAIN): Outcome(FAILED, "pytest did not come to its end")}
+        return {name_of(file): Outcome(FAILED, "pytest did not come to its end")}
     found: dict[str, Outcome] = {}
     for case in cases:
         name, outcome = _name(case), _outcome(case)
@@ -50,30 +68,29 @@ def read(file: Path) -> dict[str, Outcome]:
 
 
 def read_name(directory: Path, name: str) -> dict[str, Outcome]:
-    """Return the results of one pytest, with those of its second run if there was one."""
-    results, again = read(directory / f"{name}.xml"), directory / f"{name}{AGAIN}.xml"
-    if again.exists():
-        results.pop(name, None)
+    """Return the results of one pytest, with those of the runs that followed it."""
+    results = read(directory / f"{name}.xml")
+    for again in sorted(directory.glob(f"{name}{AGAIN}*.xml")):
+        results.pop(name, None)  # which stands for a run without an end
         results |= read(again)
     return results
 
 
 def recovered(directory: Path) -> list[str]:
-    """Return the names of the tests of a part that failed, and passed when tried once more."""
-    found: list[str] = []
-    for again in sorted(directory.glob(f"*{AGAIN}.xml")):
-        first, second = read(again.with_name(again.name.replace(AGAIN, ""))), read(again)
-        found += [
-            name for name in failed(first) if second.get(name, Outcome(FAILED)).word == PASSED
-        ]
-    return found
+    """Return the names of the tests of a part that failed, and passed when tried again."""
+    now = read_part(directory)
+    return [
+        test
+        for name in names(directory)
+        for test in failed(read(directory / f"{name}.xml"))
+        if test in now and now[test].word == PASSED
+    ]
 
 
 def read_part(directory: Path) -> dict[str, Outcome]:
     """Return the results of all of a part; a directory without any is one failure."""
-    names = [file.stem for file in sorted(directory.glob("*.xml"))]
     found: dict[str, Outcome] = {}
-    for name in [name for name in names if not name.endswith(AGAIN)] or [directory.name]:
+    for name in names(directory) or [directory.name]:
         found |= read_name(directory, name)
     return found
 

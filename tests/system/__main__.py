@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.repository import REPOSITORY
-from tests.support.results import AGAIN, PASSED, failed, read, read_name, reasons, total
+from tests.support.results import PASSED, failed, next_suffix, read, read_name, reasons, total
 from tests.system import parts
 from tests.system.stage import make_stage
 from tests.system.vm.machine import Hardware, MachineError
@@ -61,7 +62,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     began = time.monotonic()
     if options.last_failed and any(RESULTS.glob("*.xml")):
-        words, suffix = _failed_before(), AGAIN
+        words, suffix = _failed_before(), next_suffix(RESULTS)
     else:
         shutil.rmtree(RESULTS, ignore_errors=True)
         RESULTS.mkdir(parents=True)
@@ -119,13 +120,26 @@ def _python(image: Path) -> str:
 
 
 def _failed_before() -> dict[str, list[str]]:
-    """Return pytest's arguments for each part that had failures: those, or all if it broke down."""
+    """Return pytest's arguments for each part that had failures: those, or all if it broke down.
+
+    The tests of a file in this directory build on one another: of these the whole file.
+    """
     words: dict[str, list[str]] = {}
     for part in parts.PARTS:
         if (RESULTS / f"{part}.xml").exists() and (names := failed(read_name(RESULTS, part))):
             broken = not all("::" in name for name in names)
-            words[part] = parts.arguments(part) if broken else [*parts.COMMON, *names]
+            words[part] = (
+                parts.arguments(part) if broken else [*parts.COMMON, *_on_their_own(names)]
+            )
     return words
+
+
+def _on_their_own(names: Iterable[str]) -> list[str]:
+    """Replace the tests that need those before them by their files."""
+    files = [
+        name.partition("::")[0] if name.startswith("tests/system/") else name for name in names
+    ]
+    return list(dict.fromkeys(files))
 
 
 def _report(part: str, suffix: str) -> bool:

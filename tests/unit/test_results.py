@@ -14,6 +14,7 @@ from tests.support.results import (
     PASSED,
     Outcome,
     failed,
+    next_suffix,
     read_part,
     reasons,
     recovered,
@@ -60,18 +61,30 @@ def test_a_second_run_corrects_the_first(tmp_path: Path) -> None:
     assert total(first) == "2 passed, 2 failed, 2 skipped"
     assert reasons(first) == ["failed as expected 1: it has to", "skipped 1: no reason"]
 
-    _pytest(tmp_path, "it.again", *failed(first), AGAIN="1")
+    _pytest(tmp_path, "it.again1", *failed(first), AGAIN="1")
     second = read_part(tmp_path / "results")
     assert total(second) == "4 passed, 0 failed, 2 skipped"
     assert set(second) == set(first)
     assert recovered(tmp_path / "results") == failed(first)
 
 
+def test_a_third_run_corrects_the_second(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    _pytest(tmp_path, "it", "test_it.py")
+    assert next_suffix(results) == ".again1"
+    _pytest(tmp_path, "it.again1", "test_it.py::test_bad", AGAIN="1")
+    assert failed(read_part(results)) == ["test_it.py::test_untidy"]
+    assert next_suffix(results) == ".again2"
+    _pytest(tmp_path, "it.again2", "test_it.py::test_untidy", AGAIN="1")
+    assert total(read_part(results)) == "4 passed, 0 failed, 2 skipped"
+    assert recovered(results) == ["test_it.py::test_bad", "test_it.py::test_untidy"]
+
+
 def test_a_pytest_that_did_not_end_is_a_failure(tmp_path: Path) -> None:
     assert total(read_part(tmp_path / "none")) == "0 passed, 1 failed, 0 skipped"
     (tmp_path / "it.xml").write_text("<testsuites><testsuite>")
     assert failed(read_part(tmp_path)) == ["it"]
-    _pytest(tmp_path, "../it.again", "test_it.py", AGAIN="1")
+    _pytest(tmp_path, "../it.again1", "test_it.py", AGAIN="1")
     assert failed(read_part(tmp_path)) == []
 
 
