@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from supervisor.network.model import Attachment
 from supervisor.policy import Policy
 from supervisor.workload.sections.alerts import Alert
 from supervisor.workload.sections.container import Container
@@ -30,6 +31,7 @@ class Settings:
     alerts: tuple[Alert, ...] = ()
     hooks: Hooks = field(default_factory=Hooks)
     update: Update = field(default_factory=Update)
+    network: tuple[Attachment, ...] = ()
     container: Container | None = None
     workload: Placement = field(default_factory=Placement)
     given: dict[str, object] = field(default_factory=dict, compare=False)

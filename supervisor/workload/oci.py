@@ -60,7 +60,7 @@ def make_config(
     `filling` are the mounts that fill an embedded root; they come before the workload's own.
     """
     kinds = ["pid", "ipc", "uts", "mount", "cgroup"]
-    if container.network == "none":
+    if container.network != "host":
         kinds.append("network")
     capabilities = CAPABILITIES if container.capabilities is None else container.capabilities
     uid, gid = container.user

@@ -75,6 +75,9 @@ class _Reader:
         values = self.fields(found, path, fields)
         for section in sections:
             for name in section.names:
+                if section.single and isinstance(found.get(name), dict):
+                    values[name] = (self.table(found, (*path, name), section),)
+                    continue
                 read = self.tables if section.repeated else self.table
                 values[name] = read(found, (*path, name), section)
         return values

@@ -44,8 +44,9 @@ class Section:
 
     `make` turns its values into what the supervisor uses. `rules` yields (key, message) for values
     that are good each but not together. `parts` are the tables within it. `keys` are the names it
-    goes by in its parent, if there are several; an `optional` one that is not given is None. A
-    change of a `live` one (and its parts) applies to a container that runs; else it is restarted.
+    goes by in its parent, if there are several; an `optional` one that is not given is None; a
+    table stands for a whole array of a `repeated` one that may be `single`. A change of a `live`
+    one (and its parts) applies to a container that runs; else it is restarted.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Section:
     make: Callable[[Values], object]
     repeated: bool = False
     optional: bool = False
+    single: bool = False
     live: bool = False
     parts: tuple[Section, ...] = ()
     keys: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ def read_source(fd: int, directory: str) -> Source:
         settings = files.read_file(fd, file, SETTINGS)
     except FileNotFoundError:
         raise WorkloadError(Problem(file, "", "does not exist")) from None
-    dropins = tuple(_dropins(fd, f"{directory}/{DROPINS}"))
+    dropins = read_tomls(fd, f"{directory}/{DROPINS}", DROPINS)
     try:
         config = files.read_file(fd, f"{directory}/{CONFIG}", CONFIG, files.LARGEST_CONFIG)
     except FileNotFoundError:
@@ -64,22 +64,30 @@ def is_dropin(name: str) -> bool:
     return name.endswith(".toml") and not name.startswith(".")
 
 
-def _dropins(fd: int, path: str) -> Iterator[tuple[str, bytes]]:
+def read_tomls(fd: int, path: str, within: str) -> tuple[tuple[str, bytes], ...]:
+    """Name and contents of each *.toml in `within`, of the directory behind `fd`, in their order.
+
+    None if there is no such directory. `path` is what errors call it. Raises as `read_source`.
+    """
+    return tuple(_tomls(fd, path, within))
+
+
+def _tomls(fd: int, path: str, within: str) -> Iterator[tuple[str, bytes]]:
     try:
-        within = files.open_directory(path, DROPINS, fd)
+        inside = files.open_directory(path, within, fd)
     except FileNotFoundError:
         return
     try:
-        with os.scandir(within) as entries:
+        with os.scandir(inside) as entries:
             names = sorted(entry.name for entry in entries if is_dropin(entry.name))
         if len(names) > MOST_DROPINS:
-            message = f"holds {len(names)} drop-ins; expected at most {MOST_DROPINS}"
+            message = f"holds {len(names)} files; expected at most {MOST_DROPINS}"
             raise WorkloadError(Problem(path, "", message))
         for name in names:
             try:
-                yield name, files.read_file(within, f"{path}/{name}", name)
+                yield name, files.read_file(inside, f"{path}/{name}", name)
             except FileNotFoundError:
                 # Listed a moment ago: somebody is at work here.
                 raise files.Unsettled(Problem(f"{path}/{name}", "", "is being removed")) from None
     finally:
-        os.close(within)
+        os.close(inside)

@@ -14,6 +14,7 @@ from supervisor.workload.sections.container import CONTAINER
 from supervisor.workload.sections.health import HEALTH
 from supervisor.workload.sections.hooks import HOOKS
 from supervisor.workload.sections.logs import LOGS
+from supervisor.workload.sections.network import NETWORK, together
 from supervisor.workload.sections.ready import READY
 from supervisor.workload.sections.restart import RESTART
 from supervisor.workload.sections.stop import STOP
@@ -32,6 +33,7 @@ SECTIONS: tuple[Section, ...] = (
     UPDATE,
     ALERTS,
     HOOKS,
+    NETWORK,
     CONTAINER,
 )
 
@@ -50,8 +52,17 @@ def _probes_need_health(settings: Values) -> Iterable[tuple[Path, str]]:
         yield ("ready", "on"), 'ready.on = "probe" goes together with [health]'
 
 
+def _networks_together(settings: Values) -> Iterable[tuple[Path, str]]:
+    for index, key, message in together(settings["network"]):
+        yield ("network", index, key), message
+    container = settings["container"]
+    if settings["network"] and container is not None and container.network is not None:
+        yield ("container", "network"), "cannot go together with [network]"
+
+
 RULES: tuple[Callable[[Values], Iterable[tuple[Path, str]]], ...] = (
     _hooks_need_a_container,
     _probes_need_health,
+    _networks_together,
 )
 """Rules over more than one table: from what the sections made to (path, message)."""

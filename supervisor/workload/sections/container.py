@@ -28,7 +28,7 @@ class Container:
     user: tuple[int, int] = (0, 0)
     cwd: str = "/"
     hostname: str | None = None
-    network: str = "none"
+    network: str | None = None
     read_only: bool = True
     capabilities: tuple[str, ...] | None = None
     memory: int | None = None
@@ -83,10 +83,10 @@ CONTAINER = Section(
         Field(
             "network",
             kinds.one_of("none", "host"),
-            "none",
+            None,
             '"none"',
             "`none`: a network namespace of its own with nothing but loopback; `host`: the "
-            "host's network.",
+            "host's network. For more there is `[network]`.",
         ),
         Field("read-only", kinds.BOOLEAN, True, "true", "Whether its root is read-only."),
         Field(

@@ -1,0 +1,1 @@
+"""Networks by declaration: what is declared, who gets which address, how it is brought about."""
