@@ -7,17 +7,16 @@ state root may be longer.
 
 from __future__ import annotations
 
-import _socket
 import os
 
 from runtime.errors import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable
 
 NAME = "start.sock"
-_KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
 
 def listen(directory: str) -> int:
@@ -32,14 +31,17 @@ def listen(directory: str) -> int:
 
 def connect(directory: str) -> _socket.socket:
     """A connection to init. Raises KernelError."""
-    return _open(directory, "connect to", _socket.socket.connect)
+    return _open(directory, "connect to", lambda sock, path: sock.connect(path))
 
 
 def _open(
     directory: str, operation: str, act: Callable[[_socket.socket, str], None]
 ) -> _socket.socket:
+    import _socket  # whoever only asks whether init waits needs no sockets
+
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    sock = _socket.socket(_socket.AF_UNIX, _KIND, 0)
+    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+    sock = _socket.socket(_socket.AF_UNIX, kind, 0)
     try:
         act(sock, f"/proc/self/fd/{fd}/{NAME}")
     except OSError as error:

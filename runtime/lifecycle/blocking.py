@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 
-import runtime.linux.process as p
-from hooks.blocking import run_hooks
-from hooks.errors import HookError
-from runtime.channel import Channel, pair
 from runtime.errors import CrecheError, NoSuchContainer, StateError
 from runtime.jsonio import dumps
 from runtime.lifecycle import protocol as steps
@@ -16,9 +12,14 @@ from runtime.state import StateDir, open_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
+
+    from runtime.channel import Channel
     from runtime.criu.order import Order
     from runtime.lifecycle.protocol import Step, Steps
     from runtime.lifecycle.request import CreateRequest, Logger
+else:
+    import _signal  # signal imports enum, which takes longer than the command
 
 SIGKILL = 9
 
@@ -77,6 +78,7 @@ def perform(container: Container, step: Step) -> None:
 
 def _launch(container: Container) -> None:
     # Only processes that launch pay for what init needs.
+    from runtime.channel import pair
     from runtime.launch import Launch, launch
 
     request, plan = container.request, container.plan
@@ -131,6 +133,10 @@ def _run_hooks(container: Container, step: steps.RunHooks) -> None:
     hooks = container.hooks(step.stage)
     if not hooks:
         return
+    # Nor does anybody pay for hooks who has none.
+    from hooks.blocking import run_hooks
+    from hooks.errors import HookError
+
     container.log.debug(f"running {len(hooks)} {step.stage} hook(s)")
     state = dumps(container.hook_state(step.status)).encode()
     bundle = container.state["bundle"]
@@ -270,7 +276,7 @@ def kill(container: Container, number: int, everyone: bool = False) -> None:
             return
         if pidfd is None:
             raise StateError("container not running")
-        p.pidfd_send_signal(pidfd, number)
+        _signal.pidfd_send_signal(pidfd, number)
         if number == SIGKILL and cgroup.frozen():
             cgroup.thaw()  # a v1 freezer holds even the killed
     except ProcessLookupError:

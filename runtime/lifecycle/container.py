@@ -9,15 +9,10 @@ import os
 import time
 
 from runtime import SPEC_VERSION, startsocket
-from runtime.cgroups import Cgroup, discover
-from runtime.channel import Channel, close_all
+from runtime.cgroups import Cgroup
 from runtime.errors import InitError, KernelError, StateError
-from runtime.handover import send_console, send_pidfd, write_pid_file
-from runtime.lifecycle import cgroups, runner
-from runtime.linux.namespaces import FLAGS
+from runtime.lifecycle import runner
 from runtime.linux.pidfd import await_end, signal_quietly
-from runtime.plan.compile import compile_plan
-from runtime.seccomp import agent
 from runtime.state import (
     STATE_VERSION,
     StateDir,
@@ -33,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hooks.types import Hook
     from runtime.cgroups import Layout
+    from runtime.channel import Channel
     from runtime.lifecycle.request import CreateRequest, Logger
     from runtime.plan.types import LaunchPlan
     from runtime.state import State
@@ -71,6 +67,12 @@ class Container:
 
         layout, plan: if the caller has them already. Raises ConfigError, StateError, KernelError.
         """
+        # What a container is made from is of no use to the commands that come after.
+        from runtime.cgroups import discover
+        from runtime.lifecycle import cgroups
+        from runtime.linux.namespaces import FLAGS
+        from runtime.plan.compile import compile_plan
+
         spec = request.spec
         directory = StateDir(request.root, request.id)
         layout = layout or discover()
@@ -155,7 +157,10 @@ class Container:
             except OSError:
                 continue
         if self.state["cgroup"]:
-            cgroups.stop_scope(self.state, self.log.warning)
+            if "scope" in self.state:
+                from runtime.lifecycle import cgroups
+
+                cgroups.stop_scope(self.state, self.log.warning)
             self.cgroup().remove()
         if self.state["resctrl"]:
             from runtime import resctrl
@@ -256,7 +261,8 @@ class Container:
             self.console = fds[0]
             self.console_name = str(message.get("name", ""))[:4096]
             return False
-        close_all(fds)
+        for fd in fds:
+            os.close(fd)
         if said == "warning":
             self.log.warning(str(message.get("text", "")))
         elif said == "debug":
@@ -271,6 +277,8 @@ class Container:
 
     def _hand_listener_over(self, message: dict[str, object]) -> None:
         """The program is about to run, and its seccomp filter has a listener for an agent."""
+        from runtime.seccomp import agent
+
         profile = self.state["config"].get("linux", {}).get("seccomp", {})
         pidfd = open_init(self.state)
         if pidfd is None or self.channel is None or "listenerPath" not in profile:
@@ -302,6 +310,8 @@ class Container:
         """Give the engine what it asked for: pid file, terminal, pidfd."""
         request = self.request
         assert request is not None
+        from runtime.handover import send_console, send_pidfd, write_pid_file
+
         if request.pid_file:
             write_pid_file(request.pid_file, self.state["pid"])
         if request.pidfd_socket:
@@ -315,6 +325,8 @@ class Container:
 
     def release_init(self) -> None:
         """Connect to init and tell it to run the program; the answer comes on self.channel."""
+        from runtime.channel import Channel
+
         self.channel = Channel(startsocket.connect(self.directory.path))
         self.tell("start", "created")
 

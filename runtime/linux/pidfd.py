@@ -7,7 +7,11 @@ import fcntl
 import os
 import struct
 
-import runtime.linux.process as p
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
 
 _PIDFD_GET_INFO = 0xC040FF0B
 """_IOWR(0xFF, 11, 64 bytes): struct pidfd_info as it was first (Linux 6.13); kernels that know a
@@ -92,7 +96,7 @@ def _may_trace() -> bool:
 def signal_quietly(pidfd: int, number: int) -> None:
     """Send a signal; fine if the process is gone."""
     try:
-        p.pidfd_send_signal(pidfd, number)
+        _signal.pidfd_send_signal(pidfd, number)
     except OSError:
         pass  # gone already
 

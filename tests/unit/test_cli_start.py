@@ -203,6 +203,22 @@ def test_what_a_launch_imports_is_nothing_expensive() -> None:
     assert not found, " ".join(found)
 
 
+@pytest.mark.parametrize("words", [["kill", "x", "9"], ["delete", "--force", "x"], ["start", "x"]])
+def test_what_comes_after_create_imports_nothing_to_make_containers(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """Neither system calls by ctypes nor what configurations, plans and filters are made with."""
+    done = call([*TIMED, "--root", tmp_path, *words])
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rpartition("|")[2].strip() for line in lines}
+
+    assert "runtime.lifecycle.blocking" in imported, done.stderr
+    makers = ("ctypes", "runtime.spec", "runtime.plan", "runtime.seccomp", "runtime.init")
+    found = [name for name in imported if name.startswith(makers)]
+    found += [name for name in imported if name.startswith("hooks.") and name != "hooks.cgroup"]
+    assert not found, f"{' '.join(words)} imports {' '.join(sorted(found))}"
+
+
 def test_only_the_module_of_the_command_is_imported(tmp_path: Path) -> None:
     done = call([*TIMED, "--root", tmp_path, "state", "x"])
 
