@@ -85,7 +85,8 @@ def test_out_of_memory_is_told_from_other_kills(creched: Creched) -> None:
     creched.add("oom", NEVER + sh("exec tail /dev/zero", 'memory = "16M"'))
     creched.start("--once")
 
-    assert creched.finish() == 1
+    assert creched.finish() == 1, creched.tail()
+    assert creched.find("exited"), creched.tail()
     [exited] = creched.find("exited")
     assert (exited["cause"], exited["signal"]) == ("oom", "SIGKILL")
     assert exited["oom_kills"] >= 1

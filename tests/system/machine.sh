@@ -41,9 +41,11 @@ for part in $parts; do
 	done <"/share/run/$part.args"
 	# shellcheck disable=SC2046  # names without blanks
 	# The runner's own OOM score and limits are not what a service has.
+	# Newer systemd mounts /tmp without devices.
 	systemd-run --quiet --wait --pipe --collect --unit="creche-tests-$part" \
 		-p Delegate=yes -p TasksMax=infinity -p OOMPolicy=continue \
 		-p WorkingDirectory="$home" -p TimeoutStopSec=30s \
+		-E TMPDIR=/var/tmp \
 		-E PYTHONUNBUFFERED=1 -E PATH="$PATH" -E HOME=/root \
 		$(env | sed -n 's/^\(CRECHE_TEST_[A-Z_]*\)=.*/-E \1/p') \
 		tests/system/delegated.sh .venv/bin/python -B -m pytest "$@" \

@@ -96,8 +96,9 @@ def _virtual_environment(venv: Path, python: str) -> None:
         # Of what every test imports, this alone has a part that is compiled.
         pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         pip += ["--no-deps", "--only-binary=:all:", "--upgrade", "--python-version", python]
-        wanted = f"hypothesis=={version('hypothesis')}"
-        subprocess.run([*pip, "--target", theirs, wanted], check=True, stdout=2)
+        # And pyinotify needs a module that left the standard library.
+        wanted = [f"hypothesis=={version('hypothesis')}", "pyasyncore"]
+        subprocess.run([*pip, "--target", theirs, *wanted], check=True, stdout=2)
     (theirs / "creche.pth").write_text(HOME + "\n")
     (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     programs = venv / "bin"
