@@ -8,6 +8,7 @@ import stat
 
 import runtime.linux.mounts as m
 from runtime.errors import KernelError
+from runtime.init.cgroupmount import hosts_cgroup2
 from runtime.init.copyup import copy_owner, copy_tree
 from runtime.init.inroot import is_directory, open_or_create, open_path, open_real_directory
 from runtime.linux.paths import PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, filesystem_type, openat2
@@ -227,6 +228,8 @@ def _make_filesystem(
     try:
         if op["kind"] == "cgroup" and cgroups is not None:
             attributes &= ~m.MOUNT_ATTR_RDONLY  # first its directories have to be made
+        elif op["kind"] == "cgroup" and (shared := hosts_cgroup2(op, options)) is not None:
+            return shared
         tree = m.new_filesystem(fstype, op["source"] or None, options, attributes)
     except OSError as error:
         if error.errno == errno.EPERM and fstype == "sysfs":

@@ -58,6 +58,29 @@ def delegated(bundle: Callable[..., Bundle], *options: str, **commands: str) -> 
     return made.write()
 
 
+@pytest.mark.parametrize("option", ["ro", "rw"])
+def test_without_a_cgroup_namespace_it_is_the_hosts_mount(
+    creche: Runtime, bundle: Callable[..., Bundle], container_id: str, option: str
+) -> None:
+    """A new one would set the options of the whole hierarchy, for the host as well."""
+    made = bundle(base=MINIMAL, sh=f"grep ' {CGROUP} ' /proc/self/mountinfo")
+    made.config["mounts"] += [
+        {"destination": "/sys", "type": "tmpfs", "source": "tmpfs"},
+        {
+            "destination": CGROUP,
+            "type": "cgroup",
+            "source": "new",
+            "options": ["nosuid", "noexec", "noatime", option],
+        },
+    ]
+    said = run_alone(creche, "run", "-b", str(made.write()), container_id)
+    fields = said.split()
+
+    assert set(fields[5].split(",")) == {option, "nosuid", "noexec", "noatime"}
+    assert fields[fields.index("-") + 1] == "cgroup2"
+    assert fields[fields.index("-") + 2] != "new"  # the host's name for it
+
+
 def test_its_root_manages_what_is_below(
     creche: Runtime, bundle: Callable[..., Bundle], container_id: str
 ) -> None:
