@@ -15,6 +15,7 @@ from runtime import idmap, lsm
 from runtime.cgroups import Cgroup
 from runtime.channel import close_all
 from runtime.errors import CrecheError, KernelError
+from runtime.init import hooking
 from runtime.init.main import Init
 from runtime.init.mounts import open_source
 from runtime.init.rootfs import clone_root
@@ -27,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.init.hooking import Runner
     from runtime.plan.types import LaunchPlan, MountOp, ProcessPlan
     from runtime.systemd.scope import Scope
 
@@ -36,7 +38,7 @@ class Launch:
 
     stdio: standard input, output, error and those to preserve (-1: none there). sync, listener: see
     runtime/channel.py. cgroup_mounts: for a cgroup mount on v1, (name, host directory, links).
-    filter: the compiled seccomp profile, if it is there already.
+    filter: the compiled seccomp profile, if it is there already. run_hooks: see init/hooking.py.
     keyring: name of the session keyring, "" for none. debug: whether init tells what it does.
     tied: whether init dies with its parent. tolerant: see Cgroup.create. scope: have systemd make
     the cgroup.
@@ -44,7 +46,7 @@ class Launch:
 
     __slots__ = (
         "cgroup_mounts", "debug", "filter", "join_fds", "keyring", "labels", "listener",
-        "no_pivot", "plan", "scope", "sources", "stdio", "sync", "tied", "tolerant",
+        "no_pivot", "plan", "run_hooks", "scope", "sources", "stdio", "sync", "tied", "tolerant",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +76,7 @@ class Launch:
         self.tolerant = tolerant
         self.scope = scope
         self.filter: Prepared | None = None
+        self.run_hooks: Runner | None = None
         self.labels = lsm.Labels()
         self.sources: dict[str, int] = {}
         self.join_fds: list[int] = []
@@ -100,6 +103,7 @@ def launch(
     plan = launch_.plan
     joins: list[tuple[str, int, str]] = []
     unified: int | None = None
+    launch_.run_hooks = hooking.runner(plan)
     launch_.labels = lsm.usable(plan["process"], plan["mount_label"], warn)
     if plan["seccomp"] and launch_.filter is None:
         compiled = compile_filter(plan["seccomp"])

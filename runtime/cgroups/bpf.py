@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 
+import runtime.linux.foreign as ctypes
 from runtime.errors import KernelError
 from runtime.linux.libc import number, syscall
 

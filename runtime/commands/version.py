@@ -33,7 +33,7 @@ def run(call: Call) -> int:
 
 def libseccomp_version() -> str:
     """The version of the libseccomp that would be used, "" if there is none."""
-    import ctypes
+    from runtime.linux import foreign as ctypes
 
     class Version(ctypes.Structure):
         _fields_ = [(name, ctypes.c_uint) for name in ("major", "minor", "micro")]
@@ -42,6 +42,6 @@ def libseccomp_version() -> str:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
         return ""
-    library.seccomp_version.restype = ctypes.POINTER(Version)
-    version = library.seccomp_version().contents
+    library.seccomp_version.restype = ctypes.c_void_p
+    version = Version.from_address(library.seccomp_version())
     return f"{version.major}.{version.minor}.{version.micro}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import runtime.linux.process as p
-from hooks.errors import HookError
 from runtime import lsm
 from runtime.channel import Channel
 from runtime.errors import CrecheError, InitError, KernelError
@@ -76,7 +75,7 @@ def report(channel: Channel, error: BaseException) -> None:
         number, kind = error.number, error.kind
     elif isinstance(error, KernelError):
         number = error.number
-    known = isinstance(error, CrecheError | HookError)
+    known = isinstance(error, CrecheError)
     text = str(error) if known else f"{type(error).__name__}: {error}"
     try:
         channel.send({"type": "error", "text": text[:8192], "errno": number, "kind": kind})

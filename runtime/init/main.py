@@ -6,11 +6,19 @@ import _socket
 import os
 
 import runtime.linux.process as p
-from hooks.blocking import run_hooks
 from runtime import lsm
 from runtime.channel import Channel, read_document
 from runtime.errors import CrecheError, InitError, KernelError
-from runtime.init import console, credentials, devices, masks, mounts, procfs, program, rootfs
+from runtime.init import (
+    console,
+    credentials,
+    devices,
+    masks,
+    mounts,
+    procfs,
+    program,
+    rootfs,
+)
 from runtime.init.become import become, become_root_inside, join_keyring, report, turn_into
 from runtime.init.descriptors import place
 from runtime.init.network import loopback_up
@@ -49,6 +57,7 @@ class Init:
         self.sync = launch.sync
         self.listener = launch.listener
         self.filter: Prepared | None = launch.filter
+        self.run_hooks = launch.run_hooks
         self.late: list[int] = []
         self.env: dict[str, str] = {}
         self.path = ""
@@ -120,9 +129,8 @@ class Init:
         channel.send({"type": "prepared"})
         state = self._expect(channel, "hooks-done")
         os.fchdir(root)  # where createContainer hooks start, as runc has it
-        run_hooks(
-            "createContainer", plan["create_container_hooks"], _state_for_hook(state), isolate=False
-        )
+        if self.run_hooks is not None:
+            self.run_hooks("createContainer", _state_for_hook(state))
         self._identity(proc)
         lsm.apply(self.launch.labels, proc)
         masks.make_readonly(root, plan["readonly"])
@@ -238,10 +246,8 @@ class Init:
             if process is None:
                 raise InitError("process: required to start a container")
             install = self._install_filter if self.filter else None
-            hooks = self.plan["start_container_hooks"]
-            run_hooks(
-                "startContainer", hooks, _state_for_hook(state), isolate=False, before_exec=install
-            )
+            if self.run_hooks is not None:
+                self.run_hooks("startContainer", _state_for_hook(state), install)
             program.close_between(len(self.launch.stdio), [channel.fileno()])
             if self.launch.tied:
                 # Whoever started us in the foreground holds our streams' other ends, and waits for

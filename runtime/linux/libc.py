@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+import runtime.linux.foreign as ctypes
 
 # PyDLL keeps the GIL: a clone() made without it would return twice into a thread that waits for it.
 _held = ctypes.PyDLL(None, use_errno=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+import runtime.linux.foreign as ctypes
 from runtime.linux.libc import call, libc, number, syscall
 
 NR_OPEN_TREE = 428

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 
+import runtime.linux.foreign as ctypes
 from runtime.linux.libc import call, libc, number, syscall, syscall_holding_gil
 
 CLONE_NEWTIME = 0x00000080

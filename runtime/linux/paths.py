@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
+import runtime.linux.foreign as ctypes
 from runtime.linux.libc import libc, syscall
 
 NR_OPENAT2 = 437

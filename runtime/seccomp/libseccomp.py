@@ -5,10 +5,10 @@ Source: libseccomp's include/seccomp.h.in and seccomp_*(3).
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
+import runtime.linux.foreign as ctypes
 from runtime.errors import ConfigError, CrecheError, strerror
 
 from . import enosys, tables
@@ -75,7 +75,7 @@ def library() -> ctypes.CDLL:
             ctypes.c_void_p,
         ]
         lib.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
-        lib.seccomp_version.restype = ctypes.POINTER(scmp_version)
+        lib.seccomp_version.restype = ctypes.c_void_p
         _library = lib
     return _library
 
@@ -83,7 +83,7 @@ def library() -> ctypes.CDLL:
 def version() -> tuple[int, int, int] | None:
     """Of the library, or None without one."""
     try:
-        found = library().seccomp_version().contents
+        found = scmp_version.from_address(library().seccomp_version())
     except CrecheError:
         return None
     return (found.major, found.minor, found.micro)

@@ -6,10 +6,10 @@ the profile could forbid: no allocation that maps memory, no lock that waits.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
+import runtime.linux.foreign as ctypes
 from runtime.linux.libc import number
 
 from . import tables

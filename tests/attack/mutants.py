@@ -242,9 +242,9 @@ MUTANTS = {
     "hooks-with-process-environment": _mutant(
         "hooks that get their own environment only",
         (
-            "runtime/init/main.py",
-            '            "createContainer", plan["create_container_hooks"],',
-            '            "createContainer", [{**hook, "env": plan["process"]["env"]}\n'
+            "runtime/init/hooking.py",
+            '        "createContainer": plan["create_container_hooks"],',
+            '        "createContainer": [{**hook, "env": plan["process"]["env"]}\n'
             '                for hook in plan["create_container_hooks"]],',
         ),
     ),
