@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 
 from runtime.cli.options import FALSE_WORDS, TRUE_WORDS, Flag, parse_int
-from runtime.errors import CrecheError, strerror
+from runtime.errors import ConfigError, CrecheError, strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from runtime.cli.call import Call
     from runtime.lifecycle.request import CreateRequest
     from runtime.spec.types import Spec
+
+    T = TypeVar("T")
 
 BUNDLE = Flag("bundle, b", "the bundle's directory (default: the current directory)", "string")
 CONSOLE_SOCKET = Flag(
@@ -147,12 +152,29 @@ def load_spec(call: Call, bundle: str) -> Spec:
         return load_bundle(bundle, call.log.warning)
     from runtime.spec import parse
 
-    return parse(read_file(other), call.log.warning)
+    return read_document(other, lambda data: parse(data, call.log.warning))
+
+
+def read_document(path: str, parse: Callable[[bytes], T]) -> T:
+    """What parse makes of a file; "-" is standard input.
+
+    Raises CrecheError; a ConfigError about the whole document names the file.
+    """
+    data = read_file(path)
+    try:
+        return parse(data)
+    except ConfigError as error:
+        if error.path:
+            raise
+        raise ConfigError("", f"{path}: {error.message}") from None
 
 
 def read_file(path: str) -> bytes:
-    """All of a file, or of a pipe such as /dev/fd/63. Raises CrecheError."""
+    """All of a file, or of a pipe such as /dev/fd/63; "-" is standard input. Raises CrecheError."""
     from runtime.spec import read_limited
+
+    if path == "-":
+        return read_limited(0, "standard input")
 
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)

@@ -64,7 +64,13 @@ class Log:
         """Why the command fails. With --log the bare message goes to stderr too."""
         self._write("error", text)
         if not self.to_stderr:
-            write_all(2, text + "\n")
+            put(2, text + "\n")
+
+    def bare_error(self, text: str) -> None:
+        """The same, but to stderr the bare message only, whether there is a --log or not."""
+        if not self.to_stderr:
+            self._write("error", text)
+        put(2, text + "\n")
 
     def _write(self, level: str, text: str) -> None:
         caller = None
@@ -72,11 +78,15 @@ class Log:
             frame = sys._getframe(2)
             caller = (f"{frame.f_code.co_filename}:{frame.f_lineno}", frame.f_code.co_qualname)
         line = json_line(level, text, timestamp(), caller) if self._json else ""
-        try:
-            write_all(self._fd, line or text_line(level, text, timestamp()))
-        except OSError:
-            # A full disk or a closed stderr must not change what the command does.
-            return
+        put(self._fd, line or text_line(level, text, timestamp()))
+
+
+def put(fd: int, text: str) -> None:
+    """Write as far as it goes: a full disk or a closed stderr changes nothing of a command."""
+    try:
+        write_all(fd, text)
+    except OSError:
+        return
 
 
 def text_line(level: str, text: str, when: str) -> str:

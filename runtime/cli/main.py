@@ -7,7 +7,7 @@ import sys
 from runtime.cli.call import Call, emit
 from runtime.cli.log import Log
 from runtime.cli.options import Command, Flag, HelpRequested, UsageError, check_arity, parse
-from runtime.errors import CrecheError, strerror
+from runtime.errors import CrecheError, InitError, strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,6 +138,12 @@ def _run(command: Command, call: Call, problem: CrecheError | None) -> int:
     except Unknown as error:
         call.log.error(str(error))
         return 3
+    except InitError as error:
+        if error.kind == "execve" and command.name == "run":
+            # In runc it is init that says so, on the container's stderr, and nothing before it.
+            call.log.bare_error(str(error))
+        else:
+            call.log.error(prefix + str(error))
     except CrecheError as error:
         call.log.error(prefix + str(error))
     except OSError as error:
@@ -202,11 +208,8 @@ def show_help(program: str, command: Command | None, before: str = "") -> None:
 
     shown = text.command_help(program, command) if command else text.global_help(program)
     if before:
-        from runtime.cli.log import write_all
+        from runtime.cli.log import put
 
-        try:
-            write_all(2, before + shown)
-        except OSError:
-            return
+        put(2, before + shown)
     else:
         emit(shown)

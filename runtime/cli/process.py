@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from runtime.errors import CrecheError
 from runtime.jsonio import quote
+from runtime.spec.names import CAPABILITIES
+from runtime.spec.process import check_env
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.cli.options import Values
     from runtime.spec.types import Capabilities, Process, User
 
@@ -36,12 +40,16 @@ def parse_id(digits: str, what: str, text: str) -> int:
     )
 
 
-def from_flags(base: Process, args: list[str], flags: Values) -> Process:
+def from_flags(
+    base: Process, args: list[str], flags: Values, warn: Callable[[str], None]
+) -> Process:
     """The process of the configuration with what the flags say. Raises CrecheError."""
     process: Process = {**base, "args": args, "terminal": flags.on("tty")}
     env = list(base.get("env", []))
     if flags.text("cwd"):
         process["cwd"] = flags.text("cwd")
+        if not process["cwd"].startswith("/"):
+            raise CrecheError(f"--cwd: expected an absolute path, found {quote(process['cwd'])}")
     if flags.given("user"):
         uid, gid = parse_user(flags.text("user"))
         user: User = {**base.get("user", {}), "uid": uid}
@@ -56,9 +64,11 @@ def from_flags(base: Process, args: list[str], flags: Values) -> Process:
         owner: User = {**process.get("user", {})}
         owner["additionalGids"] = [*owner.get("additionalGids", []), *groups]
         process["user"] = owner
+    check_env(flags.many("env"), "--env")
     process["env"] = env + flags.many("env")
     if flags.many("cap"):
-        process["capabilities"] = with_capabilities(base.get("capabilities", {}), flags.many("cap"))
+        names = known_capabilities(flags.many("cap"), warn)
+        process["capabilities"] = with_capabilities(base.get("capabilities", {}), names)
     if flags.given("no-new-privs"):
         process["noNewPrivileges"] = flags.on("no-new-privs")
     if flags.text("apparmor"):
@@ -68,16 +78,23 @@ def from_flags(base: Process, args: list[str], flags: Values) -> Process:
     return process
 
 
-def with_capabilities(base: Capabilities, names: list[str]) -> Capabilities:
+def known_capabilities(words: list[str], warn: Callable[[str], None]) -> list[str]:
+    """Full names of capabilities written as CAP_NET_ADMIN or net_admin; others are a warning."""
+    names = [
+        word.upper() if word.upper().startswith("CAP_") else f"CAP_{word.upper()}" for word in words
+    ]
+    unknown = [word for word, name in zip(words, names, strict=True) if name not in CAPABILITIES]
+    if unknown:
+        warn(f"--cap: unknown capabilities ignored: {', '.join(map(quote, unknown))[:400]}")
+    return [name for name in names if name in CAPABILITIES]
+
+
+def with_capabilities(base: Capabilities, added: list[str]) -> Capabilities:
     """Add to bounding, effective and permitted; to ambient only what can be inherited.
 
     Never to inheritable, which would hand them to every file with inheritable capabilities
     (CVE-2022-29162).
     """
-    added = []
-    for name in names:
-        name = name.upper()
-        added.append(name if name.startswith("CAP_") else f"CAP_{name}")
     result: Capabilities = {
         **base,
         "bounding": joined(base.get("bounding", []), added),

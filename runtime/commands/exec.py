@@ -11,7 +11,7 @@ from runtime.cli.launching import (
     absolute,
     check_terminal,
     preserved_fds,
-    read_file,
+    read_document,
     stdio,
 )
 from runtime.cli.options import Command, Flag
@@ -112,14 +112,14 @@ def wanted_process(call: Call, bundle: str) -> Process:
 
     path = call.flags.text("process")
     if path:
-        process = parse_process(read_file(path), call.log.warning)
+        process = read_document(path, lambda data: parse_process(data, call.log.warning))
         if call.flags.on("tty"):
             process["terminal"] = True
         return process
     if len(call.args) < 2:
         raise CrecheError("process args cannot be empty")
     base = load_bundle(bundle, call.log.debug).get("process")
-    return from_flags(base or {"args": [], "cwd": "/"}, call.args[1:], call.flags)
+    return from_flags(base or {"args": [], "cwd": "/"}, call.args[1:], call.flags, call.log.warning)
 
 
 def hand_over(call: Call, executed: Executed) -> None:

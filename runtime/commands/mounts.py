@@ -28,19 +28,18 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     """Add or remove."""
-    from runtime.cli.launching import read_file
+    from runtime.cli.launching import read_document
     from runtime.lifecycle.blocking import open_container
     from runtime.livemounts import add, remove
     from runtime.plan.mounts import compile_mount, normalise
-    from runtime.spec import parse_mounts, read_limited
+    from runtime.spec import parse_mounts
 
     action, container_id, path = call.args
     if action not in ("add", "remove"):
         raise CrecheError(f"mounts: expected add or remove, found {action!r}")
-    data = read_limited(0, "standard input") if path == "-" else read_file(path)
     container = open_container(call.root, container_id, call.log)
     config = container.state["config"]
-    mounts = parse_mounts(data, config, call.log.warning)
+    mounts = read_document(path, lambda data: parse_mounts(data, config, call.log.warning))
     if action == "remove":
         remove(container, [normalise(mount["destination"]) for mount in mounts])
         return 0

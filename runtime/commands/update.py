@@ -162,16 +162,15 @@ def write_rdt(container: Container, schemas: dict[str, str], top: str) -> None:
 
 def wanted_resources(call: Call) -> Resources:
     """From the file, or else from the flags. Raises CrecheError, ConfigError."""
-    from runtime.cli.launching import read_file
-    from runtime.spec import parse_resources, read_limited
+    from runtime.cli.launching import read_document
+    from runtime.spec import parse_resources
 
     path = call.flags.text("resources")
     if not path:
         if any(call.flags.text(name) for name in KERNEL_MEMORY):
             call.log.warning("Kernel memory settings are ignored and will be removed")
         return from_flags(call.flags)
-    data = read_limited(0, "standard input") if path == "-" else read_file(path)
-    return dict(parse_resources(data))
+    return dict(read_document(path, parse_resources))
 
 
 def from_flags(flags: Values) -> Resources:

@@ -217,12 +217,9 @@ def start(container: Container) -> None:
 
 def delete(container: Container, force: bool = False) -> None:
     """Remove a stopped or created container, or with force any."""
-    status = container.status()
-    if not force and status not in ("stopped", "created"):
-        raise StateError(
-            f"cannot delete container {container.directory.id} that is not stopped: {status}"
-        )
-    if force:
+    if not force:
+        check_deletable(container)
+    else:
         # Before the lock: a create that hangs in a hook holds it, and must end first.
         container.kill_everything()
     try:
@@ -232,9 +229,20 @@ def delete(container: Container, force: bool = False) -> None:
             return  # the create that we ended has cleaned up after itself
         raise
     try:
+        if not force:
+            check_deletable(container)  # it may have been started while we waited
         drive(container, steps.destroy())
     finally:
         container.directory.unlock()
+
+
+def check_deletable(container: Container) -> None:
+    """StateError, in runc's words, if it may still do something."""
+    status = container.status()
+    if status not in ("stopped", "created"):
+        raise StateError(
+            f"cannot delete container {container.directory.id} that is not stopped: {status}"
+        )
 
 
 def discard(root: str, container_id: str, log: Logger) -> None:

@@ -526,6 +526,47 @@ def test_exec_flags(creche: Runtime, bundle: Bundles, container_id: str) -> None
         assert creche.run(["exec", *words]).ok().stdout == out
 
 
+@pytest.mark.parametrize("flag", [("-e", "=x"), ("-e", "NAME"), ("--cwd", "tmp")], ids="=".join)
+def test_exec_refuses_flags_that_mean_nothing(
+    runtime: Runtime, bundle: Bundles, container_id: str, flag: tuple[str, str]
+) -> None:
+    launched(runtime, container_id, bundle(sh=IDLE))
+    result = runtime.run(["exec", *flag, container_id, "true"]).failed(255)
+
+    if runtime.name == "creche":
+        name = {"-e": "--env", "--cwd": "--cwd"}[flag[0]]
+        assert f"exec failed: {name}" in result.stderr
+
+
+def test_exec_warns_of_a_capability_that_nobody_knows(
+    runtime: Runtime, bundle: Bundles, container_id: str
+) -> None:
+    launched(runtime, container_id, bundle(sh=IDLE))
+    words = ["exec", "--cap", "CAP_NONE_SUCH", container_id, "echo", "hi"]
+    result = runtime.run(words).ok()
+
+    assert result.stdout == "hi\n"
+    assert "level=warning" in result.stderr
+    assert "CAP_NONE_SUCH" in result.stderr
+
+
+def test_a_document_that_is_no_json_is_named(
+    creche: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
+) -> None:
+    launched(creche, container_id, bundle(sh=IDLE))
+    document = tmp_path / "document"
+    document.write_text("{")
+    calls: list[tuple[list[str | Path], int]] = [
+        (["exec", "--process", document, container_id], 255),
+        (["update", "--resources", document, container_id], 1),
+        (["mounts", "add", container_id, document], 1),
+        (["run", "--config", document, f"{container_id}-2"], 1),
+    ]
+    for words, status in calls:
+        result = creche.run(words).failed(status)
+        assert f"{document}: not valid JSON: " in result.stderr
+
+
 def test_exec_adds_a_capability_but_never_an_inheritable_one(
     runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:

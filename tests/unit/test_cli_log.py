@@ -127,3 +127,18 @@ def test_an_unknown_format_is_refused() -> None:
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CrecheError, match="no such file or directory"):
         Log().configure(str(tmp_path / "no" / "log"), "text", debugging=False)
+
+
+def test_nobody_at_the_other_end_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither stderr nor the log file can be written: an error is still no exception."""
+
+    def refuse(fd: int, text: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("runtime.cli.log.write_all", refuse)
+    log = Log()
+    log.configure(str(tmp_path / "log"), "text", debugging=False)
+    log.error("x")
+    log.bare_error("x")

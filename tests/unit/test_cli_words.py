@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from runtime.cli.format import table
 from runtime.cli.launching import check_terminal, listen_fds
 from runtime.cli.options import Flag, parse
-from runtime.cli.process import LAST_ID, from_flags, parse_user, with_capabilities
+from runtime.cli.process import (
+    LAST_ID,
+    from_flags,
+    known_capabilities,
+    parse_user,
+    with_capabilities,
+)
 from runtime.cli.signals import parse_signal
 from runtime.commands.exec import COMMAND as EXEC
 from runtime.commands.ps import chosen
@@ -126,7 +132,7 @@ def test_no_text_becomes_root_by_accident(text: str) -> None:
 
 def exec_process(base: Process, *words: str) -> Process:
     values, args = parse(EXEC.flags, words, flags_first=True)
-    return from_flags(base, args, values)
+    return from_flags(base, args, values, pytest.fail)
 
 
 BASE: Process = {
@@ -178,7 +184,7 @@ def test_the_configuration_is_not_changed() -> None:
 
 
 def test_added_capabilities_are_never_inheritable() -> None:
-    found = with_capabilities({"bounding": ["CAP_KILL"]}, ["CAP_KILL", "net_admin"])
+    found = with_capabilities({"bounding": ["CAP_KILL"]}, ["CAP_KILL", "CAP_NET_ADMIN"])
 
     assert found == {
         "bounding": ["CAP_KILL", "CAP_NET_ADMIN"],
@@ -276,3 +282,11 @@ def test_every_flag_of_every_command_can_be_read() -> None:
             values, rest = parse(flags, [f"--{flag.names[0]}={value}"], flags_first=True)
             assert values.given(flag.names[0])
             assert rest == []
+
+
+def test_capabilities_are_taken_in_either_spelling() -> None:
+    warnings: list[str] = []
+    words = ["net_admin", "CAP_KILL", "cap_chown", "none-such"]
+
+    assert known_capabilities(words, warnings.append) == ["CAP_NET_ADMIN", "CAP_KILL", "CAP_CHOWN"]
+    assert warnings == ['--cap: unknown capabilities ignored: "none-such"']
