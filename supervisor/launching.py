@@ -21,6 +21,7 @@ from runtime.channel import Channel, close_all, pair
 from runtime.errors import CrecheError, KernelError
 from runtime.jsonio import dumps
 from supervisor.exits import close_pidfd, process_exit
+from supervisor.shared import share
 
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 ANSWER_TIMEOUT = 60.0
@@ -29,17 +30,24 @@ END_TIMEOUT = 5.0
 
 
 class Plan:
-    """A compiled plan as it is handed over: its text, and the digest the launcher knows it by."""
+    """A compiled plan as it is handed over, and the digest the launcher knows it by.
+
+    Its text is made when it is needed: kept, it would be the largest part of a container here.
+    """
+
+    __slots__ = ("digest", "plan")
 
     def __init__(self, plan: Any) -> None:
-        self.plan = plan
-        self._text = dumps(plan).encode("utf-8", "surrogateescape")
-        self.digest = hashlib.sha256(self._text).hexdigest()
+        self.plan = share(plan)
+        self.digest = hashlib.sha256(self._text()).hexdigest()
+
+    def _text(self) -> bytes:
+        return dumps(self.plan).encode("utf-8", "surrogateescape")
 
     def memfd(self) -> int:
         """A descriptor of a sealed copy: what is read from it cannot change any more."""
         fd = os.memfd_create("creche-plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        rest = memoryview(self._text)
+        rest = memoryview(self._text())
         while rest:
             rest = rest[os.write(fd, rest) :]
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)

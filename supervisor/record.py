@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -51,7 +51,11 @@ class Record:
 
     def to_json(self) -> dict[str, object]:
         """As JSON has it; `from_json` reads it back."""
-        return asdict(self)
+        # Not dataclasses.asdict, which copies deeply: this is done at each step of each workload.
+        values = _plain(self)
+        values["history"] = _plain(self.history)
+        values["ending"] = None if self.ending is None else _plain(self.ending)
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Record:
@@ -69,6 +73,10 @@ class Record:
             if ending is None
             else Ending(**{**ending, "cause": Cause(ending["cause"])}),
         )
+
+
+def _plain(value: Record | History | Ending) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 @dataclass(frozen=True, slots=True)

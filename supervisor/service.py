@@ -96,7 +96,7 @@ class Service:
             # Nothing has been done yet if the directory turns out to be of no use.
             self.nursery.left = await self.past.resume(self.engine)
             found = await self._load(once)
-            good = [step for step in found.steps if step.action is Action.ADD]
+            refused, unread = bool(found.refused), self._unread(found)
             control = ControlServer(
                 self.settings.control, self.settings.http, self.engine.own, self.nursery,
                 self.journal, self.log, self.engine.root, self.workloads, self._acts(),
@@ -112,12 +112,13 @@ class Service:
                     release=VERSION,
                     directory=self.workloads,
                     root=self.engine.root,
-                    workloads=len(good),
+                    workloads=sum(step.action is Action.ADD for step in found.steps),
                     pid=os.getpid(),
                 )
                 self.manager.descriptors.sweep()
                 self.directories.begin(found)
-                for name in self.past.take_strays(self.nursery, but=self._unread(found)):
+                del found  # with the text of every file that was read
+                for name in self.past.take_strays(self.nursery, but=unread):
                     self._tasks.start_soon(self.nursery.remove, name)
                 if not once:
                     self._tasks.start_soon(self.directories.run, self.engine.watcher)
@@ -127,7 +128,7 @@ class Service:
                     await alerts.sent()
                 self._tasks.cancel_scope.cancel()
             status = self.nursery.exit_status or 0
-            if once and self.nursery.exit_status is None and (found.refused or self.nursery.failed):
+            if once and self.nursery.exit_status is None and (refused or self.nursery.failed):
                 status = EXIT_FAILED
             if not self.engine.leaving:
                 self.log.emit("supervisor-stopped", exit_status=status)

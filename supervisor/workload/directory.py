@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from runtime.errors import ConfigError
+from supervisor.shared import share
 from supervisor.workload import files, oci
 from supervisor.workload import rootfs as embedded_root
 from supervisor.workload.errors import Problem, WorkloadError
@@ -179,7 +180,7 @@ def _from_bundle(name: str, directory: str, settings: Settings, file: str, data:
             Problem(file, "process.terminal", "expected false: creched has no terminal to give")
         )
     settings = _stopped_as_the_image_says(settings, config, warnings)
-    return Workload(name, directory, settings, config, warnings=tuple(warnings))
+    return Workload(name, directory, settings, share(config), warnings=tuple(warnings))
 
 
 def _stopped_as_the_image_says(
@@ -204,7 +205,7 @@ def _checked(config: dict[str, object], file: str) -> dict[str, object]:
     from runtime.spec import parse
 
     try:
-        return dict(parse(jsonio.dumps(config).encode(), lambda warning: None))
+        return dict(share(dict(parse(jsonio.dumps(config).encode(), lambda warning: None))))
     except ConfigError as error:
         raise WorkloadError(Problem(file, "container", str(error))) from None
 
