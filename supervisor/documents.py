@@ -65,6 +65,8 @@ _FOLLOWED = (
     "  waited for. It may also be missing at the start. The directory above DIR is watched for it;",
     "  a rename further up is noticed at the next `reload`.",
     "* If the kernel has dropped notices because there were too many, everything is read anew.",
+    "* Delays and deadlines do not depend on the time of day, which may be set. A machine that was",
+    "  suspended goes on waiting where it was.",
     "* With `[update] rollback = true` a new version has a probation, see below.\n",
 )
 

@@ -50,7 +50,8 @@ FIELDS = {
     "waiting_for": "what has to be before it starts, as `NAME:TARGET`",
     "restarts": "how often the workload has been restarted by its policy",
     "after": "seconds until the next start",
-    "at": "when that is, on the same clock as `monotonic`",
+    "at": "when that is, on the same clock as `monotonic`; later if the machine is suspended until "
+    "then",
     "series": "number of restarts since the last run that was ready for long enough",
     "timeout": "seconds given",
     "action": "what giving up, or a change of files, leads to; of `control`: what was asked for",

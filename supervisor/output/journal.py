@@ -7,6 +7,7 @@ goes on working whatever becomes of creched.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -59,8 +60,8 @@ def _command(workload: str, lines: int, *more: str) -> list[str] | None:
 
 
 async def last_lines(workload: str, count: int, since: float) -> list[str]:
-    """What the container wrote last, `since` seconds of the epoch; [] if nobody can tell."""
-    command = _command(workload, count, "-o", "cat", "-a", f"--since=@{since:.6f}")
+    """What the container wrote last, since this moment of time.monotonic; [] if nobody can tell."""
+    command = _command(workload, count, "-b", "-a", "-o", "json", "--output-fields=MESSAGE")
     if command is None or not count:
         return []
     with trio.move_on_after(_ASKING):
@@ -70,8 +71,23 @@ async def last_lines(workload: str, count: int, since: float) -> list[str]:
             )
         except OSError:
             return []
-        return done.stdout.decode("utf-8", "replace").splitlines()
+        return messages(done.stdout, since)
     return []
+
+
+def messages(entries: bytes, since: float) -> list[str]:
+    """The texts of a boot's entries, in JSON, that are not older.
+
+    `--since` takes a time of day, which somebody may have set meanwhile.
+    """
+    found = []
+    for line in entries.splitlines():
+        entry = json.loads(line)
+        if int(entry["__MONOTONIC_TIMESTAMP"]) >= since * 1e6:
+            text = entry["MESSAGE"]
+            # What is not UTF-8 comes as a list of bytes.
+            found.append(text if isinstance(text, str) else bytes(text).decode("utf-8", "replace"))
+    return found
 
 
 async def read(workload: str, count: int, follow: bool) -> AsyncIterator[str]:

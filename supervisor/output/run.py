@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 
 from runtime.channel import close_all
 from supervisor.output import journal
-from supervisor.output.clock import time_of_day
 from supervisor.output.hub import Hub, Pipe, make_fifo
 from supervisor.output.lines import STREAMS
 from supervisor.output.sink import Sink
@@ -152,7 +152,7 @@ class JournalOutput(RunOutput):
         self._workload = workload
         self._lines = lines
         self._streams: list[int] = []
-        self._since = time_of_day()
+        self._since = time.monotonic()
         self._last: list[str] = []
 
     def give(self) -> tuple[int, int]:

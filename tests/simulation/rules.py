@@ -11,6 +11,7 @@ from typing import Any
 from supervisor.order.needs import Target
 from supervisor.policy import Policy
 from supervisor.workload.model import Workload
+from tests.simulation.clocks import Clocks
 from tests.simulation.machine import Machine
 
 MILLISECOND = 0.001
@@ -23,7 +24,8 @@ _ENDED = frozenset({"done", "failed", "stopped"})
 class Rules:
     """Keeps what it takes to judge the next event; `broken` is what was found."""
 
-    def __init__(self) -> None:
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
         self.broken: list[str] = []
         self.events: list[Event] = []
         self.workloads: dict[str, Workload] = {}
@@ -32,16 +34,18 @@ class Rules:
         self.asked: set[str] = set()
         """Somebody has asked for something: the next start need not be when the policy has it."""
         self._states: dict[str, str] = {}
-        self._due: dict[str, float] = {}
+        self._due: dict[str, tuple[float, float]] = {}
+        """When the next start is due, and how long the machine had been suspended by then."""
         self._restarts: dict[str, list[float]] = {}
 
     def fail(self, text: str) -> None:
         """A rule is broken."""
         self.broken.append(text)
 
-    def begins(self, now: float) -> None:
+    def begins(self) -> None:
         """creched begins, perhaps after one that was killed: what was due meanwhile is due now."""
-        self._due = {name: max(due, now) for name, due in self._due.items()}
+        now, asleep = self._clocks.since_boot(), self._clocks.asleep
+        self._due = {name: (max(due, now), asleep) for name, (due, _) in self._due.items()}
         self._states = dict.fromkeys(self._states, "idle")
 
     def event(self, event: Event) -> None:
@@ -99,7 +103,7 @@ class Rules:
             self.fail(f"{name} is started although it was stopped by hand")
         due = self._due.pop(name, None)
         if due is not None and name not in self.asked:
-            self._on_time(name, due, now)
+            self._on_time(name, *due, now)
         for need in workload.settings.workload.requires:
             if need.name in self.workloads and not self._reached(need.name, need.target):
                 self.fail(f"{name} is started, but {need.name} is {self._states.get(need.name)}, "
@@ -117,7 +121,7 @@ class Rules:
     def _waiting(self, event: Event, workload: Workload) -> None:
         due = self._due.pop(workload.name, None)
         if due is not None and workload.name not in self.asked:
-            self._on_time(workload.name, due, event["monotonic"])
+            self._on_time(workload.name, *due, event["monotonic"])
 
     def _stopped(self, event: Event, workload: Workload) -> None:
         self._due.pop(workload.name, None)
@@ -130,8 +134,8 @@ class Rules:
         most = _delay(policy, event["series"] - 1)
         if not most * (1 - policy.jitter) - MILLISECOND <= after <= most + MILLISECOND:
             self.fail(f"{name}: delay {after} with {policy} at {event['series']} in the series")
-        self._on_time(name, now + after, event["at"])
-        self._due[name] = event["at"]
+        self._on_time(name, now + after, self._clocks.asleep, event["at"])
+        self._due[name] = event["at"], self._clocks.asleep
         recent = self._restarts.setdefault(name, [])
         recent.append(event["at"])
         inside = [at for at in recent if at > event["at"] - policy.window + MILLISECOND]
@@ -161,8 +165,10 @@ class Rules:
             for need in self.workloads[name].settings.workload.requires
         )
 
-    def _on_time(self, name: str, due: float, now: float) -> None:
-        if abs(due - now) > MILLISECOND:
+    def _on_time(self, name: str, due: float, asleep: float, now: float) -> None:
+        """Nothing wakes a machine that is suspended, and it goes on waiting where it was."""
+        latest = due + self._clocks.asleep - asleep
+        if not due - MILLISECOND <= now <= latest + MILLISECOND:
             self.fail(f"{name}: due at {due}, done at {now}")
 
 

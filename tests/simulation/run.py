@@ -13,6 +13,7 @@ from supervisor.events import EventLog
 from supervisor.nursery import Nursery, Refused
 from supervisor.record import MemoryRecords
 from supervisor.workload.model import Workload
+from tests.simulation.clocks import Clocks
 from tests.simulation.machine import Engine, Machine
 from tests.simulation.resume import resume
 from tests.simulation.rules import Rules
@@ -33,10 +34,13 @@ class Outcome:
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
-def simulate(seed: int) -> Outcome:
-    """Run one seed to its end; the same seed gives the same events."""
+def simulate(seed: int, setting: bool = True) -> Outcome:
+    """Run one seed to its end; the same seed gives the same events.
+
+    setting: whether somebody sets the time of day, where the seed says so.
+    """
     outcome = Outcome(seed)
-    world = World(Scenario(seed), outcome)
+    world = World(Scenario(seed), outcome, setting)
     # trio shuffles the tasks that are ready, so that nobody relies on their order. Here the
     # shuffle has to be that of the seed.
     core: Any = trio._core._run
@@ -49,12 +53,14 @@ def simulate(seed: int) -> Outcome:
 class World:
     """The machine, creched and its surroundings in one run."""
 
-    def __init__(self, scenario: Scenario, outcome: Outcome) -> None:
+    def __init__(self, scenario: Scenario, outcome: Outcome, setting: bool) -> None:
         self.scenario = scenario
         self.outcome = outcome
-        self.rules = Rules()
+        self.clocks = Clocks()
+        self.rules = Rules(self.clocks)
         self.machine = Machine(scenario.fate, self.rules.fail)
         self.records = MemoryRecords()
+        self._setting = setting
         self._began = 0.0
         self._present = {workload.name: workload for workload in scenario.workloads}
         self._acts = list(scenario.acts)
@@ -63,6 +69,8 @@ class World:
         """Until all is over."""
         self._began = trio.current_time()
         async with trio.open_nursery() as self.machine.tasks:
+            leaps = self.scenario.leaps
+            self.machine.tasks.start_soon(self.clocks.follow, self._began, leaps, self._setting)
             with trio.move_on_after(HORIZON + PATIENCE) as limit:
                 while await self._one_creched():
                     pass
@@ -77,8 +85,8 @@ class World:
         """From its start to its end; whether it was killed, so that another one has to follow."""
         log = EventLog(
             lambda level, event: self.rules.event(event),
-            timestamp=lambda: "2026-01-01T00:00:00.000000Z",
-            monotonic=trio.current_time,
+            timestamp=self.clocks.time_of_day,
+            monotonic=self.clocks.since_boot,
             boot="boot",
             run="run",
         )
@@ -91,7 +99,7 @@ class World:
             self.records.forget(name)
             self.rules.removed(name)
         left = await resume(self._present.values(), self.records, self.machine, self.rules.events)
-        self.rules.begins(trio.current_time())
+        self.rules.begins()
         for workload in self._present.values():
             self.rules.workloads[workload.name] = workload
             nursery.add(workload, left.get(workload.name))
@@ -128,7 +136,7 @@ class World:
                 getattr(nursery, act.what)(name, "somebody")
             case "stop":
                 nursery.stop(name, "somebody")
-                self.rules.down[name] = trio.current_time()
+                self.rules.down[name] = self.clocks.since_boot()
             case "reset":
                 nursery.reset(name, "somebody")
             case "kill":

@@ -14,6 +14,7 @@ from supervisor.workload.model import Settings, Workload
 from supervisor.workload.sections.ready import Ready
 from supervisor.workload.sections.stop import Stop
 from supervisor.workload.sections.workload import Placement
+from tests.simulation.clocks import leaps
 from tests.simulation.machine import Fate
 
 HORIZON = 400.0
@@ -46,6 +47,7 @@ class Scenario:
         """How rarely things go wrong."""
         self.workloads = [self._workload(name, names[:place]) for place, name in enumerate(names)]
         self.acts = sorted(self._acts(), key=lambda act: act.at)
+        self.leaps = leaps(seed, HORIZON)
 
     def fate(self, workload: Workload) -> Fate:
         """Of the next run of this workload."""

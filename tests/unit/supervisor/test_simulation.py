@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
+import trio
 
 from supervisor import adopt, policy
+from supervisor.events import EventLog
 from supervisor.keeper import Keeper
 from supervisor.ordering import Ordering
 from tests.simulation.run import simulate
@@ -34,6 +37,27 @@ def test_a_seed_replays() -> None:
     assert len(first.events) > 10
 
 
+def _untimed(seed: int, setting: bool) -> list[dict[str, object]]:
+    events = simulate(seed, setting).events
+    return [{key: value for key, value in e.items() if key != "timestamp"} for e in events]
+
+
+def test_only_timestamps_depend_on_the_time_of_day() -> None:
+    """Whoever sets the clock changes nothing else of what happens."""
+    for seed in range(40):
+        assert _untimed(seed, True) == _untimed(seed, False)
+    times = [[e["timestamp"] for e in simulate(7, setting).events] for setting in (True, False)]
+    assert times[0] != times[1]
+
+
+def _by_the_calendar(log: EventLog) -> float:
+    return datetime.fromisoformat(log._timestamp()).timestamp()
+
+
+def _asleep(log: EventLog) -> float:
+    return trio.current_time()
+
+
 def _hasty(*_: object) -> float:
     return 0.0
 
@@ -57,6 +81,8 @@ def _forgetful(keeper: Keeper) -> None:
         (adopt, "_half_done", _always, "ends and"),
         (Ordering, "waiting_for", _nothing, "is started, but"),
         (Keeper, "save", _forgetful, "stopped by hand"),
+        (EventLog, "now", _by_the_calendar, "due at"),
+        (EventLog, "now", _asleep, "due at"),
     ],
 )
 def test_it_notices(
