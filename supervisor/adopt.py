@@ -30,22 +30,31 @@ _NOTHING_HELD = (
     | machine.RESTING
 )
 _AFTER_EXIT = frozenset({State.EXITED_EARLY, State.CLEANING, State.STOP_CLEANING})
+_TOLD = (b'"exited"', b'"creating"', b'"workload-loaded"', b'"workload-removed"')
 
 
 class Told:
-    """What the journal tells of runs: the last attempt of each workload, and which have ended."""
+    """What the journal tells of runs: the last attempt of each workload, which have ended, and
+    which workloads were removed since."""
 
     def __init__(self, lines: Iterable[bytes], boot: str) -> None:
         self.attempts: dict[str, int] = {}
+        self.removed: set[str] = set()
         self._ended: set[tuple[str, int]] = set()
         for line in lines:
-            if b'"exited"' not in line and b'"creating"' not in line:
+            if not any(name in line for name in _TOLD):
                 continue
             event = json.loads(line)
-            if event["boot"] != boot or event["event"] not in ("exited", "creating"):
+            if event["boot"] != boot or f'"{event["event"]}"'.encode() not in _TOLD:
                 continue
-            name, attempt = event["workload"], event["attempt"]
-            self.attempts[name] = attempt
+            name = event["workload"]
+            if event["event"] == "workload-removed":
+                self.removed.add(name)
+                continue
+            if event["event"] == "workload-loaded":
+                self.removed.discard(name)
+                continue
+            attempt = self.attempts[name] = event["attempt"]
             if event["event"] == "exited":
                 self._ended.add((name, attempt))
             else:

@@ -310,7 +310,7 @@ class DrivenContainer:
                 step.stage,
                 hooks,
                 state,
-                cwd=held.state["bundle"],
+                cwd=held.hook_directory(),
                 default_timeout=self._hook_timeout,
                 keep_going=step.keep_going,
                 first=held.hooks_ended(step.stage),

@@ -140,6 +140,7 @@ class Engine:
                 continue
             if ANNOTATION in held.state["annotations"]:
                 found[name] = self._adopt(held, log, records.get(name), now)
+        self.output.sweep(found)
         return found
 
     def _adopt(

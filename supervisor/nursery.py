@@ -137,9 +137,9 @@ class Nursery:
         del self.keepers[name]
         self._order.removed(name)
         self._busy.discard(name)
-        self._records.forget(name)
         self._engine.forget(keeper.workload)
         self._log.emit("workload-removed", workload=name)
+        self._records.forget(name)  # at last: who finds it knows that this may not have been told
         for _, event in self._watchers.pop(name, ()):
             event.set()
         self._check_settled()

@@ -29,6 +29,7 @@ class Past:
         for told in damage:
             self.damaged(*told)
         intent = f"{state}/intent" if state else ""
+        self._removed: set[str] = set()
         self.records = StoredRecords(f"{own}/records", intent, self.damaged, self._unsaved)
 
     def damaged(self, path: str, kept: str, reason: str) -> None:
@@ -43,20 +44,29 @@ class Past:
         boot = self._log.boot
         records = self.records.load(boot)
         told = adopt.Told(self.journal.read(1), boot)
+        self._removed = told.removed
         containers = engine.left(records, self._log.emit, self._log.now())
         return await adopt.resume(containers, records, told)
 
-    def take_strays(self, nursery: Nursery, but: Collection[str] = ()) -> list[str]:
+    def take_strays(
+        self, nursery: Nursery, but: Collection[str] = (), declared: bool = False
+    ) -> list[str]:
         """Have the nursery look after what was left of workloads that it does not know.
 
         Only to be stopped: how they are to be looked after is not known. `but`: not these. What is
-        remembered of workloads of which nothing else is left is forgotten. Gives the names.
+        remembered of workloads of which nothing else is left is forgotten, which is their removal,
+        unless that was told; but not if they may be `declared` where nobody can read it. Gives the
+        names.
         """
         taken = []
         for name in [name for name in nursery.left if name not in but]:
             resumed = nursery.left[name]
             if resumed.container is None and resumed.exit is None:
+                if declared:
+                    continue
                 del nursery.left[name]
+                if name not in self._removed:
+                    self._log.emit("workload-removed", workload=name)
                 self.records.forget(name)
                 continue
             directory = resumed.record.directory or os.devnull

@@ -158,7 +158,7 @@ class Service:
     def stop(self, cause: str, reason: str) -> None:
         """End every workload, and then creched; asked again, kill what still runs."""
         # Also what nobody looks after, since its directory cannot be read.
-        self.past.take_strays(self.nursery)
+        self.past.take_strays(self.nursery, declared=True)
         keepers = self.nursery.keepers.values()
         longest = max((keeper.workload.settings.stop.timeout for keeper in keepers), default=0.0)
         self.manager.stopping(longest)

@@ -139,13 +139,12 @@ def _run_hooks(container: Container, step: steps.RunHooks) -> None:
 
     container.log.debug(f"running {len(hooks)} {step.stage} hook(s)")
     state = dumps(container.hook_state(step.status)).encode()
-    bundle = container.state["bundle"]
     try:
         errors = run_hooks(
             step.stage,
             hooks,
             state,
-            cwd=bundle,
+            cwd=container.hook_directory(),
             keep_going=step.keep_going,
             first=container.hooks_ended(step.stage),
             ended=lambda count: container.note_hooks(step.stage, count),

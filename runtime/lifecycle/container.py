@@ -177,6 +177,11 @@ class Container:
         last, count = self.state.get("hooks_ended", ("", 0))
         return count if last == stage else 0
 
+    def hook_directory(self) -> str:
+        """Where hooks run: in the bundle; poststop hooks run also after somebody has removed it."""
+        bundle = self.state["bundle"]
+        return bundle if os.path.isdir(bundle) else "/"
+
     def note_hooks(self, stage: str, count: int) -> None:
         """So many hooks of the stage have ended: they are not run a second time."""
         self.state["hooks_ended"] = (stage, count)

@@ -28,8 +28,8 @@ def listen(path: str, mode: int, group: int | None = None) -> socket.socket:
     try:
         with _directory(path) as (directory, name):
             _check_old(directory, name, path)
-            new = f".{name}.{os.getpid()}"
-            _unlink(directory, new)
+            new = f".{name}.new"
+            _unlink(directory, new)  # of one that was killed just here
             umask = os.umask(0o177)
             try:
                 listener.bind(_near(directory, new))

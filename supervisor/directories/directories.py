@@ -97,6 +97,9 @@ class Directories:
     def begin(self, plan: Plan) -> None:
         """Take what `load` has found."""
         left, self._resumed = self._resumed, {}
+        if self._generations is not None and os.path.isdir(self.path):
+            for name in set(self._generations.names()) - plan.seen:
+                self._generations.forget(name)  # it went while nobody looked
         outdated = {
             name: resumed.record.generation
             for name, resumed in left.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -81,6 +81,17 @@ class Output:
         except CrecheError as error:
             warn(f"its output cannot be read on: {error}")
         return output
+
+    def sweep(self, keep: Collection[str]) -> None:
+        """Remove FIFOs of workloads whose containers are gone: `close` was not reached."""
+        try:
+            found = os.listdir(self._own)
+        except OSError:
+            return  # there have been none
+        for file in found:
+            name, _, stream = file.rpartition(".")
+            if stream in STREAMS and name not in keep:
+                os.unlink(f"{self._own}/{file}")
 
     async def read(self, workload: Workload, lines: int, follow: bool) -> AsyncIterator[str]:
         """The last `lines` records of a workload, then with `follow` each new one.

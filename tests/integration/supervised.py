@@ -36,6 +36,8 @@ class Creched:
         self.output = b""
         """Standard error: what containers wrote, and complaints of creched itself."""
         self.process: subprocess.Popen[bytes] | None = None
+        self.program = ["supervisor.creched"]
+        """The module that is run, and words that come before the options."""
         self._rest = b""
         self._index: defaultdict[tuple[str, str | None], list[Event]] = defaultdict(list)
 
@@ -61,7 +63,7 @@ class Creched:
             [
                 sys.executable,
                 "-m",
-                "supervisor.creched",
+                *self.program,
                 "--workloads",
                 str(self.workloads),
                 "--root",
@@ -177,13 +179,17 @@ class Creched:
         return [top / name for top in cgroup_mounts().values()]
 
     def check_clean(self) -> None:
-        """Nothing is left: no container, no cgroup (hence no process), no gap in the events."""
+        """Nothing is left, and there is no gap in the events."""
+        self.check_files()
+        numbers = [event["seq"] for event in self.events]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert self.find("workload-fault") == []
+
+    def check_files(self) -> None:
+        """Nothing is left: no container, no cgroup (hence no process)."""
         left = {path.name for path in self.root.iterdir()}
         left |= {path.name for path in (self.root / ".creched").iterdir()}
         left -= {".creched", "lock", "journal", "records"}
         assert left == set(), sorted(left)
         assert [str(path) for path in self.cgroups() if path.exists()] == []
-        numbers = [event["seq"] for event in self.events]
-        assert numbers == list(range(1, len(numbers) + 1))
-        assert self.find("workload-fault") == []
         assert b"Traceback" not in self.output, self.output.decode()

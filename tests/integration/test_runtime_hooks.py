@@ -246,3 +246,17 @@ def test_a_start_hook_is_under_the_filter(
     result = creche.run(["run", "-b", made, container_id]).failed(1)
 
     assert "error running startContainer hook #0: signal: bad system call" in message(result)
+
+
+def test_poststop_hooks_run_though_the_bundle_has_gone(
+    runtime: Runtime, bundle: Bundles, container_id: str, tmp_path: Path
+) -> None:
+    """What they clean up outlives the bundle."""
+    said = tmp_path / "said"
+    hook = sh(f"pwd >{said}", env=["PATH=/bin:/usr/bin"])
+    made = bundle({"hooks": {"poststop": [hook]}}, args=["/bin/sleep", "1000"])
+    runtime.run(["run", "-d", "-b", made, container_id], cwd="/").ok()
+    made.path.rename(tmp_path / "elsewhere")
+    runtime.run(["delete", "--force", container_id], cwd="/").ok()
+
+    assert said.read_text() == "/\n"
