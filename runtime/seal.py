@@ -3,7 +3,8 @@
 An image whose entry point is `#!/proc/self/exe` gets the runtime's own executable. For a runtime in
 Python that is the python3 of the whole host, and the image could reopen it for writing. So every
 process that is to enter a container first executes itself again from a file that nothing can write:
-one on an overlayfs without an upper layer, or else a sealed memfd.
+one on an overlayfs without an upper layer, or else a sealed memfd. One such file is kept for the
+commands to come (runtime/kept.py), which then start in it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, _SHRINK, _GROW, _WRITE
 _MFD_EXEC = 0x10  # Linux 6.3; unknown flags are refused before
 _ST_RDONLY = 1
 
+KEPT = "/run/creche.sealed"
+"""Where the copy is that outlives its command; runtime/creche knows it, too."""
+KEPT_PYTHON = f"{KEPT}/python3"
+
 # What could make the new interpreter, or the C library in it, load something else.
 _UNWANTED = ("LD_", "PYTHON", "MALLOC_")
 _UNWANTED_NAMES = ("GCONV_PATH", "LOCPATH", "NLSPATH", "GLIBC_TUNABLES", "LC_ALL", "LC_CTYPE")
@@ -38,7 +43,7 @@ def is_sealed() -> bool:
     fd = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if filesystem_type(fd) == OVERLAYFS_SUPER_MAGIC:
-            return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY) and _detached(fd)
+            return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY) and _ours(fd)
         return fcntl.fcntl(fd, F_GET_SEALS) & _SEALS == _SEALS
     except OSError:
         return False  # EINVAL: an ordinary file has no seals
@@ -46,12 +51,40 @@ def is_sealed() -> bool:
         os.close(fd)
 
 
-def _detached(fd: int) -> bool:
-    """Whether no path leads to the mount: a read-only overlay could also be an image's own root."""
+def _ours(fd: int) -> bool:
+    """Whether no path leads to the mount, or it is the kept one.
+
+    A read-only overlay could also be an image's own root.
+    """
+    identity, attached = _mount_of(fd)
+    return identity != "" and (not attached or _kept(attached))
+
+
+def is_kept(fd: int) -> bool:
+    """Whether an open file is the copy that runtime/kept.py made, as this process sees mounts."""
+    return _kept(_mount_of(fd)[1])
+
+
+def _mount_of(fd: int) -> tuple[str, list[str]]:
+    """The number of the mount that a file is on, and its line of mountinfo; [] if there is none."""
     lines = read_text(f"/proc/self/fdinfo/{fd}").splitlines()
     identity = next((line.split()[1] for line in lines if line.startswith("mnt_id:")), "")
-    attached = (line.partition(" ")[0] for line in read_text("/proc/self/mountinfo").splitlines())
-    return identity != "" and identity not in attached
+    start = identity + " "
+    for line in read_text("/proc/self/mountinfo").splitlines():
+        if line.startswith(start):
+            return identity, line.split()
+    return identity, []
+
+
+def _kept(fields: list[str]) -> bool:
+    """fields: of a line of mountinfo (proc_pid_mountinfo(5)). Without an upper layer nothing, not
+    even root, makes an overlay writable."""
+    if fields[4:5] != [KEPT_PYTHON]:
+        return False
+    kind, source, options = fields[fields.index("-") + 1 :][:3]
+    words = options.split(",")
+    writable = "rw" in words or any(word.startswith("upperdir=") for word in words)
+    return kind == "overlay" and source == "creche" and not writable
 
 
 def reexecute(script: str, arguments: list[str]) -> None:
@@ -61,10 +94,7 @@ def reexecute(script: str, arguments: list[str]) -> None:
     finds its library. Raises CrecheError if no sealed copy can be made.
     """
     interpreter = os.readlink("/proc/self/exe")
-    try:
-        fd = _overlay_copy(interpreter)
-    except OSError:
-        fd = _memfd_copy()
+    fd = _sealed_copy(interpreter)
     argv = [sys.executable or interpreter, "-I", "-S", "-B", "-X", "utf8", script, *arguments]
     try:
         os.execve(fd, argv, clean_environment(os.environ))  # noqa: S606
@@ -81,13 +111,37 @@ def clean_environment(environment: os._Environ[str] | dict[str, str]) -> dict[st
     }
 
 
+def _sealed_copy(interpreter: str) -> int:
+    """The cheapest there can be."""
+    from runtime import kept
+
+    try:
+        return kept.open_kept(interpreter)
+    except OSError:
+        pass
+    try:
+        fd = _overlay_copy(interpreter)
+    except OSError:
+        fd = _memfd_copy()
+    return fd
+
+
 def _overlay_copy(interpreter: str) -> int:
-    """The interpreter as seen through a private overlayfs with lower layers only: no copy.
+    """The interpreter as seen through a private overlayfs."""
+    directory, name = os.path.split(interpreter)
+    made = overlay(directory)
+    try:
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=made)
+    finally:
+        os.close(made)
+
+
+def overlay(directory: str) -> int:
+    """A detached mount of a directory as overlayfs shows it with lower layers only: no copy.
 
     Both layers are read-only by construction, and no privilege inside a container can add an upper
-    one, unlike the read-only flag of a bind mount.
+    one, unlike the read-only flag of a bind mount. Raises OSError.
     """
-    directory, name = os.path.split(interpreter)
     # Some directory that is neither above nor below the other; the package `hooks` is next to ours.
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/hooks"
     if not set(directory + ours).isdisjoint(":,\\"):
@@ -97,15 +151,10 @@ def _overlay_copy(interpreter: str) -> int:
     if _detached_layers():
         empty = new_filesystem("tmpfs", None, [("nr_inodes", "1")], attributes)
         try:
-            overlay = _overlay(directory, f"/proc/self/fd/{empty}", attributes)
+            return _overlay(directory, f"/proc/self/fd/{empty}", attributes)
         finally:
             os.close(empty)
-    else:
-        overlay = _overlay(directory, ours, attributes)
-    try:
-        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=overlay)
-    finally:
-        os.close(overlay)
+    return _overlay(directory, ours, attributes)
 
 
 def _overlay(first: str, second: str, attributes: int) -> int:

@@ -74,7 +74,22 @@ MUTANTS = {
         ("runtime/seal.py", "if filesystem_type(fd) == OVERLAYFS_SUPER_MAGIC:", "if True:"),
         (
             "runtime/seal.py",
-            "return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY) and _detached(fd)",
+            "return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY) and _ours(fd)",
+            "return True",
+        ),
+    ),
+    "kept-bind": _mutant(
+        "the overlay under the interpreter that is kept",
+        ("runtime/kept.py", "seal.overlay(home)", "m.open_tree(m.AT_FDCWD, home, 1)"),
+        ("runtime/seal.py", "if filesystem_type(fd) == OVERLAYFS_SUPER_MAGIC:", "if is_kept(fd):"),
+        (
+            "runtime/seal.py",
+            "return bool(os.fstatvfs(fd).f_flag & _ST_RDONLY) and _ours(fd)",
+            "return True",
+        ),
+        (
+            "runtime/seal.py",
+            'return kind == "overlay" and source == "creche" and not writable',
             "return True",
         ),
     ),

@@ -23,6 +23,7 @@ import struct
 import sys
 from pathlib import Path
 
+from runtime import kept
 from tests.support.mountinfo import cgroup_mounts, cgroup_of
 
 PREFIX = "crt-"
@@ -93,6 +94,7 @@ class Session:
         os.mkdir("/run/mount", 0o755)
         os.mkdir("/run/netns", 0o755)
         mount("/run/netns", "/run/netns", None, _MS_BIND)
+        _keep_interpreter()
         socket.sethostname(self.name)
         loopback_up()
         self._enter_cgroups()
@@ -132,6 +134,14 @@ class Session:
         for hierarchy, came_from in self._came_from.items():
             (came_from / "cgroup.procs").write_text(str(os.getpid()))
             _remove_tree(self.cgroups[hierarchy])
+
+
+def _keep_interpreter() -> None:
+    """Have the sealed interpreter made that creche would keep from its first command on."""
+    try:
+        os.close(kept.open_kept(os.path.realpath(sys.executable)))
+    except OSError as error:
+        print(f"creche seals its interpreter at each start here: {error}", file=sys.stderr)
 
 
 def _has_controllers(directory: Path) -> bool:
