@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 import runtime
 from runtime import VERSION
+from tests.support.repository import modules
 
 PACKAGE = Path(runtime.__file__).parent
 SCRIPT = PACKAGE / "creche"
@@ -233,3 +235,36 @@ def test_the_script_passes_shellcheck() -> None:
     done = call([os.path.realpath(str(shutil.which("shellcheck"))), SCRIPT])
 
     assert done.returncode == 0, done.stdout
+
+
+# What the launcher calls once its import system is closed (runtime/launcher.py).
+IN_THE_LAUNCHER = ("enter", "idmap", "joining", "launch", "launcher", "launcher_exec", "lsm")
+IN_THE_LAUNCHER_TOO = ("runtime/cgroups/", "runtime/init/", "runtime/linux/", "runtime/seccomp/")
+
+
+def late_imports(tree: ast.AST) -> Iterator[str]:
+    """Modules that functions import when they are called."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    yield from (alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    yield node.module
+
+
+def test_the_launcher_has_what_its_functions_import() -> None:
+    script = f"import sys\nsys.path.append({str(PACKAGE.parent)!r})\n"
+    script += "import runtime.launcher\nprint(*sys.modules)"
+    done = call([sys.executable, "-I", "-S", "-B", "-c", script])
+    imported = set(done.stdout.split())
+    assert "runtime.init.main" in imported, done.stderr
+
+    alone = {f"runtime/{name}.py" for name in IN_THE_LAUNCHER}
+    for module in modules():
+        path = str(module.path)
+        if path in alone or path.startswith(IN_THE_LAUNCHER_TOO):
+            name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            if name in imported:
+                missing = set(late_imports(module.tree)) - imported
+                assert not missing, f"{path}: {', '.join(sorted(missing))}"
