@@ -17,7 +17,8 @@ from runtime.enter import Entry, open_root, send_helper
 from runtime.errors import InitError, StateError
 from runtime.launch import raise_limits
 from runtime.lifecycle.container import init_error
-from runtime.seccomp import Prepared, agent, compile_filter, prepare
+from runtime.seccomp import Prepared, agent
+from runtime.seccomp.saved import prepared
 from runtime.state import open_init
 
 TYPE_CHECKING = False
@@ -84,8 +85,7 @@ def execute(order: Execution) -> Executed:
         raise StateError("cannot exec in a stopped container")
     profile = container.state["config"].get("linux", {}).get("seccomp")
     if profile:
-        compiled = compile_filter(profile)
-        order.filter = prepare(compiled.program, compiled.flags)
+        order.filter = prepared(profile, lambda _: None)  # `create` has told
     ours, theirs = pair()
     try:
         executed = Executed(_clone_inside(order, init, ours, theirs))

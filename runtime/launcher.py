@@ -25,7 +25,9 @@ if __name__ == "__main__":  # run as a file, isolated: nothing has put the packa
 
 import gc
 
-import hooks.blocking  # noqa: F401 - hooks inside: nothing can be imported once one is met
+# What functions import otherwise: from a closed import system they cannot.
+import hooks.blocking  # noqa: F401
+import runtime.seccomp.libseccomp  # noqa: F401
 from runtime import launcher_exec, netdevices, seal
 from runtime.cgroups import Cgroup, bpf, device_bpf
 from runtime.channel import Channel, ProtocolError, close_all

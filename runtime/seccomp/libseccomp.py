@@ -10,8 +10,10 @@ import os
 
 import runtime.linux.foreign as ctypes
 from runtime.errors import ConfigError, CrecheError, strerror
+from runtime.linux.files import read_text
 
 from . import enosys, tables
+from .filter import Filter
 from .rules import action_value, check, load_flags
 
 TYPE_CHECKING = False
@@ -80,6 +82,15 @@ def library() -> ctypes.CDLL:
     return _library
 
 
+def path() -> str:
+    """The loaded library's file, "" if it cannot be told."""
+    library()
+    for line in read_text("/proc/self/maps").splitlines():
+        if "/libseccomp.so" in line and not line.endswith(" (deleted)"):
+            return line[line.index("/") :]
+    return ""
+
+
 def version() -> tuple[int, int, int] | None:
     """Of the library, or None without one."""
     try:
@@ -87,38 +98,6 @@ def version() -> tuple[int, int, int] | None:
     except CrecheError:
         return None
     return (found.major, found.minor, found.micro)
-
-
-class Filter:
-    """A compiled profile.
-
-    program: array of struct sock_filter; flags: for seccomp(2); warnings: for the log.
-    """
-
-    __slots__ = ("flags", "program", "warnings")
-
-    def __init__(self, program: bytes, flags: int, warnings: list[str]) -> None:
-        self.program = program
-        self.flags = flags
-        self.warnings = warnings
-
-    @property
-    def listener(self) -> bool:
-        """Whether loading it yields a descriptor for the agent at `listenerPath`."""
-        return bool(self.flags & tables.FLAG_NEW_LISTENER)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able; the program in hexadecimal."""
-        return {
-            "program": self.program.hex(),
-            "flags": self.flags,
-            "warnings": list(self.warnings),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Filter:
-        """The opposite of to_dict."""
-        return cls(bytes.fromhex(data["program"]), data["flags"], list(data["warnings"]))
 
 
 def compile_filter(seccomp: Mapping[str, Any], path: str = "linux.seccomp") -> Filter:

@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 
 from runtime import kept
+from runtime.seccomp import saved
 from tests.support.mountinfo import cgroup_mounts, cgroup_of
 
 PREFIX = "crt-"
@@ -137,9 +138,10 @@ class Session:
 
 
 def _keep_interpreter() -> None:
-    """Have the sealed interpreter made that creche would keep from its first command on."""
+    """Make what creche would keep from its first command on, until the next boot."""
     try:
         os.close(kept.open_kept(os.path.realpath(sys.executable)))
+        os.mkdir(saved.DIRECTORY, 0o700)
     except OSError as error:
         print(f"creche seals its interpreter at each start here: {error}", file=sys.stderr)
 
