@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -78,6 +79,8 @@ class DrivenContainer:
         self.descriptors: Descriptors | None = None
         """Where its first process's is kept, for the next creched."""
         self.output = RunOutput()
+        self.prepare: Callable[[], Awaitable[None]] | None = None
+        """What has to be there before it is created. Raises CrecheError."""
         self.notify: NotifySocket | None = None
 
     # --- what the supervisor calls ---------------------------------------------------------
@@ -87,6 +90,8 @@ class DrivenContainer:
         try:
             # Once the id is claimed only the protocol knows how to give it back.
             async with self.gate.inside():
+                if self.prepare is not None:
+                    await self.prepare()
                 await self._claim_and_create()
         except BaseException as error:
             self._close()

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ from supervisor.monitor.notify import NotifySocket
 from supervisor.monitor.probes import Prober
 from supervisor.monitor.types import Monitor
 from supervisor.monitor.watching import ContainerMonitor, listens, needed
+from supervisor.network.service import Networks
 from supervisor.output.lines import STREAMS
 from supervisor.output.service import Output
 from supervisor.record import Record
@@ -72,6 +74,7 @@ class Engine:
         self._lock = -1
         self._null = -1
         self.gate = Gate()
+        self.networks: Networks | None = None
         self.descriptors = descriptors or Descriptors(Notifier(""))
         self.leaving = False
         """Containers, and what they need, stay: another creched takes them over."""
@@ -187,6 +190,8 @@ class Engine:
             except OSError as error:  # create says that there is no root
                 log.warning(f"make the embedded root {self.scratch}/{name}: {error.strerror}")
         spec: Any = dict(workload.config)
+        if self.networks is not None:
+            spec = self.networks.joined(workload, spec)
         spec["annotations"] = {**spec.get("annotations", {}), ANNOTATION: workload.directory}
         spec["linux"] = {"cgroupsPath": f"{self._cgroup()}/{name}", **spec.get("linux", {})}
         if workload.settings.container is not None and workload.settings.container.oom_group:
@@ -228,6 +233,8 @@ class Engine:
         )
         made.gate, made.descriptors = self.gate, self.descriptors
         made.output = self.output.open(workload, log.warning)
+        if self.networks is not None:
+            made.prepare = partial(self.networks.attach, workload)
         if notify:
             made.notify = NotifySocket(f"{state}/{DIRECTORY}", made.has)
         return made
@@ -249,6 +256,8 @@ class Engine:
         if not isinstance(container, DrivenContainer):
             return None
         container.output.change(workload.settings.logs)
+        if self.networks is not None:
+            self.networks.changed(workload)
         if not needed(workload.settings):
             return None
         return ContainerMonitor(

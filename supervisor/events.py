@@ -73,6 +73,7 @@ FIELDS = {
     "stage": "kind of hook",
     "error": "kind of an unexpected error",
     "traceback": "where it came from",
+    "addresses": "IP addresses with the lengths of their prefixes",
     "workloads": "number of workloads",
     "root": "directory that holds the state of the containers",
     "directory": "the workload directory, or the directory of all of them",
@@ -272,6 +273,18 @@ REPORTS: dict[str, Report] = {
     ),
     "container-warning": Report(
         "warning", ("workload", "container", "message"), "Something about its container."
+    ),
+    "network-attached": Report(
+        "info", ("workload", "addresses"), "Its networks are there, with these addresses of it."
+    ),
+    "network-changed": Report(
+        "info", ("workload",), "What has changed in its [network] holds now, as it runs."
+    ),
+    "network-restored": Report(
+        "warning", ("message",), "Somebody had changed what creched made; it is as declared again."
+    ),
+    "network-trouble": Report(
+        "error", ("workload", "message"), "A network cannot be made as declared, or removed."
     ),
     "control": Report(
         "info",

@@ -21,6 +21,7 @@ from supervisor.directories.generations import Generations
 from supervisor.directories.plan import Action, Plan
 from supervisor.engine import Engine
 from supervisor.events import EventLog
+from supervisor.network.service import Networks, is_attached
 from supervisor.nursery import Nursery
 from supervisor.past import Past
 from supervisor.settings import Settings
@@ -45,6 +46,7 @@ class Service:
     nursery: Nursery
     directories: Directories
     journal: Journal
+    networks: Networks
     _tasks: trio.Nursery
 
     def __init__(
@@ -89,12 +91,16 @@ class Service:
             )
             alerts = Alerts(self._find, self.log.emit)
             self.log.tap(alerts.note)
+            self.networks = self._make_networks(once)
+            self.log.tap(self.networks.note)
+            self.engine.networks = self.networks
             generations = None if once else Generations(self.state, self.past.damaged)
             self.directories = Directories(
                 self.workloads, self.engine.scratch, self.nursery, self.log, generations
             )
             # Nothing has been done yet if the directory turns out to be of no use.
             self.nursery.left = await self.past.resume(self.engine)
+            attached = [name for name, left in self.nursery.left.items() if is_attached(left)]
             found = await self._load(once)
             refused, unread = bool(found.refused), self._unread(found)
             control = ControlServer(
@@ -120,10 +126,13 @@ class Service:
                 del found  # with the text of every file that was read
                 for name in self.past.take_strays(self.nursery, but=unread):
                     self._tasks.start_soon(self.nursery.remove, name)
+                await self.networks.begin(attached)
+                self._tasks.start_soon(self.networks.run)
                 if not once:
                     self._tasks.start_soon(self.directories.run, self.engine.watcher)
                 self.manager.notifier.ready()
                 await self.nursery.run(once)
+                await self.networks.settle()
                 with trio.move_on_after(LAST_ALERTS):
                     await alerts.sent()
                 self._tasks.cancel_scope.cancel()
@@ -132,10 +141,20 @@ class Service:
                 status = EXIT_FAILED
             if not self.engine.leaving:
                 self.log.emit("supervisor-stopped", exit_status=status)
+            self.networks.close()
             await control.close()
             self.past.close()
         self.manager.close()
         return status
+
+    def _make_networks(self, once: bool) -> Networks:
+        leases = "" if once else f"{self.state}/leases"
+        networks = Networks(
+            self.engine.own, leases, self.settings.networks, self._find, self.log.emit,
+            self.past.damaged,
+        )  # fmt: skip
+        networks.load()
+        return networks
 
     def _acts(self) -> dict[str, Callable[..., Any]]:
         """What control may ask of creched as a whole."""

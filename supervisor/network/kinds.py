@@ -14,7 +14,7 @@ from ipaddress import (
     ip_network,
 )
 
-from supervisor.network.model import Address, Protocol, Publish, Route
+from supervisor.network.model import Address, Mode, Protocol, Publish, Route
 from supervisor.workload.kinds import Kind, Mismatch
 
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -22,8 +22,8 @@ _MAC = re.compile(r"[0-9a-f][0-9a-f](:[0-9a-f][0-9a-f]){5}")
 _PUBLISH = re.compile(
     r"(?:(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?"
 )
-_RATE = re.compile(r"([0-9]{1,12})([kmgt]?)bit")
-_RATES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_RATE = re.compile(r"([0-9]{1,12})([kmg]?)bit")
+_RATES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _SYSCTL = re.compile(r"net(\.[A-Za-z0-9_-]+)+")
 
 
@@ -131,6 +131,10 @@ def _publish(value: object) -> Publish:
     return Publish(_port(match[3]), _port(match[4]), Protocol(match[5] or "tcp"), host)
 
 
+def _mode(value: object) -> Mode:
+    return Mode(_text(value))
+
+
 def _route(value: object) -> Route:
     words = _text(value).split()
     if len(words) not in (1, 3) or (len(words) == 3 and words[1] != "via") or "%" in str(value):
@@ -151,7 +155,7 @@ def _rate(value: object) -> int:
     if match is None:
         raise ValueError
     rate = int(match[1]) * _RATES[match[2]]
-    if not 8_000 <= rate <= 10**12:
+    if not 8_000 <= rate <= 32 * 10**9:
         raise ValueError
     return rate
 
@@ -170,6 +174,7 @@ def _sysctls(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+MODE = Kind("one of " + ", ".join(f'"{mode}"' for mode in Mode), _mode)
 LINK = Kind("a link's name: at most 15 letters, digits, dots, dashes and underscores", link_name)
 SUBNET = Kind('an IPv4 subnet such as "192.168.10.0/24", from /8 to /30', _subnet)
 SUBNET6 = Kind('an IPv6 subnet such as "fd00:10::/64", from /16 to /126', _subnet6)
@@ -182,5 +187,5 @@ PUBLISH = Kind(
     'a published port such as "8080:80/tcp", "127.0.0.1:53:53/udp" or "[::1]:8443:443"', _publish
 )
 ROUTE = Kind('a route such as "10.8.0.0/16 via 192.168.10.254" or "10.9.0.0/16"', _route)
-RATE = Kind('a rate from 8kbit to 1tbit, such as "100mbit"', _rate)
+RATE = Kind('a rate from 8kbit to 32gbit, such as "100mbit"', _rate)
 SYSCTLS = Kind("a table of sysctls", _sysctls)

@@ -15,7 +15,9 @@ from ipaddress import (
     IPv6Address,
     IPv6Interface,
     IPv6Network,
+    ip_address,
 )
+from typing import Any, Self
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -58,7 +60,7 @@ class Network:
     mtu: int = 1500
     isolate: bool = False
     masquerade: bool = False
-    dns: bool = True
+    dns: bool = False
 
     @property
     def subnets(self) -> tuple[Subnet, ...]:
@@ -93,6 +95,21 @@ class Publish:
         host = f"[{self.host}]" if self.host.version == 6 else str(self.host)
         return f"{host}:{ports}"
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "host": None if self.host is None else str(self.host),
+            "host_port": self.host_port,
+            "port": self.port,
+            "protocol": self.protocol.value,
+        }
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Self:
+        """The same back. Raises KeyError, TypeError, ValueError."""
+        host = None if found["host"] is None else ip_address(str(found["host"]))
+        return cls(int(found["host_port"]), int(found["port"]), Protocol(found["protocol"]), host)
+
     def collides(self, other: Publish) -> bool:
         """Whether both want the same port of the same address of the host."""
         same = self.host_port == other.host_port and self.protocol == other.protocol
@@ -116,13 +133,13 @@ class Route:
 class Attachment:
     """[network] of a workload.toml, one interface (or none). What does not fit its mode is None.
 
-    `address` None is "auto": from the network's subnet, always the same one. With `macvlan` there
-    is no network to take one from: addresses carry the length of their prefix. `rate` in bits per
-    second, each way. `workload`: whose namespace is shared; `path`: of a namespace that is there.
+    `name` is the network's. `address` None is "auto": from its subnet, always the same one. With
+    `macvlan` there is none to take one from: addresses carry the length of their prefix. `rate` in
+    bits per second, each way. `workload`: whose namespace is shared; `path`: of one that is there.
     """
 
     mode: Mode = Mode.BRIDGE
-    network: str | None = None
+    name: str | None = None
     address: IPv4Address | IPv4Interface | None = None
     address6: IPv6Address | IPv6Interface | None = None
     mac: str | None = None
@@ -162,3 +179,34 @@ class Endpoint:
     def addresses(self) -> tuple[Interface, ...]:
         """Those that it has, IPv4 first."""
         return tuple(each for each in (self.address, self.address6) if each is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "workload": self.workload,
+            "network": self.network,
+            "mode": self.mode.value,
+            "netns": self.netns,
+            "link": self.link,
+            "interface": self.interface,
+            "mac": self.mac,
+            "address": None if self.address is None else str(self.address),
+            "address6": None if self.address6 is None else str(self.address6),
+            "publish": [each.to_json() for each in self.publish],
+        }
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Self:
+        """The same back. Raises KeyError, TypeError, ValueError."""
+        return cls(
+            str(found["workload"]),
+            found["network"],
+            Mode(found["mode"]),
+            str(found["netns"]),
+            found["link"],
+            str(found["interface"]),
+            found["mac"],
+            None if found["address"] is None else IPv4Interface(found["address"]),
+            None if found["address6"] is None else IPv6Interface(found["address6"]),
+            tuple(Publish.from_json(each) for each in found["publish"]),
+        )

@@ -87,7 +87,7 @@ NETWORK = Section(
             "false",
             "Whether what leaves its subnets for elsewhere does so under the host's address.",
         ),
-        Field("dns", kinds.BOOLEAN, True, "true", "Whether workloads find each other by name."),
+        Field("dns", kinds.BOOLEAN, False, "false", "Whether workloads find each other by name."),
     ),
     make=partial(_make, "NAME"),
     optional=True,

@@ -59,7 +59,8 @@ def _settings(old: Workload, new: Workload) -> Iterator[KeyChange]:
         if getattr(old.settings, section.name) == getattr(new.settings, section.name):
             continue
         found = False
-        for change in _section(section, before, after):
+        items = section.single
+        for change in _items(section, old, new) if items else _section(section, before, after):
             found = True
             yield change
         if not found:  # a table without keys has come or gone
@@ -81,6 +82,28 @@ def _section(
             yield from _environment(key, effect, was, now)
         else:
             yield KeyChange(key, effect, _written(before, key, field), _written(after, key, field))
+
+
+def _items(section: Section, old: Workload, new: Workload) -> Iterator[KeyChange]:
+    """Of an array of tables, the keys of those that are there before and after."""
+    was, now = getattr(old.settings, section.name), getattr(new.settings, section.name)
+    if len(was) != len(now):
+        return
+    for index, (one, other) in enumerate(zip(was, now, strict=True)):
+        at = section.name if len(was) == 1 else f"{section.name}[{index}]"
+        for field in section.fields:
+            values = [getattr(item, field.key.replace("-", "_")) for item in (one, other)]
+            if values[0] == values[1]:
+                continue
+            live = section.live if field.live is None else field.live
+            shown = [
+                field.written.replace("`", "")
+                if value == field.default
+                else show([str(part) for part in value] if isinstance(value, tuple) else str(value))
+                for value in values
+            ]
+            effect = Effect.APPLY if live else Effect.RESTART
+            yield KeyChange(f"{at}.{field.key}", effect, *shown)
 
 
 def _keys(

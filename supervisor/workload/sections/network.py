@@ -9,7 +9,7 @@ from itertools import combinations
 from supervisor.network import kinds as network
 from supervisor.network.model import Attachment, Mode
 from supervisor.workload import kinds
-from supervisor.workload.schema import Field, Section, Values
+from supervisor.workload.schema import Field, Section, Values, into
 
 FITS: dict[str, tuple[Mode, ...]] = {
     "name": (Mode.BRIDGE,),
@@ -34,7 +34,7 @@ ALONE = (Mode.HOST, Mode.NONE, Mode.NAMESPACE)
 
 
 def _rules(values: Values) -> Iterable[tuple[str, str]]:
-    mode = Mode(values["mode"])
+    mode = values["mode"]
     for key, modes in FITS.items():
         if mode not in modes and values[key] not in (None, (), ETH0):
             fitting = " or ".join(f'"{each}"' for each in modes)
@@ -61,12 +61,6 @@ def _rules(values: Values) -> Iterable[tuple[str, str]]:
             yield "publish", f"{other} is in the way of {one}"
 
 
-def _make(values: Values) -> Attachment:
-    renamed = {"name": "network"}
-    made = {renamed.get(key, key): value for key, value in values.items()}
-    return Attachment(**{**made, "mode": Mode(values["mode"])})
-
-
 NETWORK = Section(
     "network",
     "How it is attached to networks; an array of tables, `[[network]]`, for several. It cannot go "
@@ -75,8 +69,8 @@ NETWORK = Section(
     (
         Field(
             "mode",
-            kinds.one_of(*Mode),
-            "bridge",
+            network.MODE,
+            Mode.BRIDGE,
             '"bridge"',
             "`bridge`: to the network `name`; `macvlan`: to the host's link `parent`; `cni`: as "
             "CNI plugins do it; `namespace`: it shares the network of `workload` or `path`; "
@@ -144,7 +138,7 @@ NETWORK = Section(
         Field("path", kinds.ABSOLUTE, None, "none", "A network namespace that is there."),
         Field("conflist", kinds.ABSOLUTE, None, "none", "A list of CNI plugins."),
     ),
-    make=_make,
+    make=into(Attachment),
     repeated=True,
     single=True,
     rules=_rules,
@@ -159,8 +153,8 @@ def together(attachments: tuple[Attachment, ...]) -> Iterable[tuple[int, str, st
     for (_, one), (index, other) in combinations(enumerate(attachments), 2):
         if one.interface == other.interface:
             yield index, "interface", f"{other.interface} is there more than once"
-        if other.network is not None and one.network == other.network:
-            yield index, "name", f"it is on network {other.network} already"
+        if other.name is not None and one.name == other.name:
+            yield index, "name", f"it is on network {other.name} already"
         for mine in other.publish:
             for theirs in one.publish:
                 if mine.collides(theirs):

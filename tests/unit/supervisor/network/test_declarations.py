@@ -95,7 +95,7 @@ def test_files_beside_creched_toml() -> None:
 def test_a_workload_on_a_network() -> None:
     (found,) = attached('[network]\nname = "runc"\naddress = "192.168.10.101"\n')
     assert found.mode is Mode.BRIDGE
-    assert (found.network, found.address) == ("runc", IPv4Address("192.168.10.101"))
+    assert (found.name, found.address) == ("runc", IPv4Address("192.168.10.101"))
 
 
 def test_published_ports() -> None:
