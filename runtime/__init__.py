@@ -5,3 +5,7 @@ Standard library and libseccomp only; nothing here imports trio, structlog, pyro
 
 VERSION = "0.1.0"
 SPEC_VERSION = "1.3.0"
+
+KEPT = "/run/creche.sealed"
+"""Where commands leave something for later ones, until the next boot: kept.py, pack.py,
+seccomp/saved.py."""

@@ -15,7 +15,7 @@ import fcntl
 import os
 
 import runtime.linux.mounts as m
-from runtime import seal
+from runtime import KEPT, seal
 
 _HERE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -44,10 +44,10 @@ def open_kept(interpreter: str) -> int:
 def _directory() -> int:
     """KEPT, made if need be; nobody but root may change what is in it."""
     try:
-        os.mkdir(seal.KEPT, 0o755)
+        os.mkdir(KEPT, 0o755)
     except FileExistsError:
         pass
-    fd = os.open(seal.KEPT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = os.open(KEPT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     found = os.fstat(fd)
     if found.st_uid != 0 or found.st_mode & 0o022:
         os.close(fd)
@@ -86,7 +86,7 @@ def _make(directory: int, interpreter: str) -> None:
     try:
         # A mount that is attached nowhere cannot be cloned before Linux 6.15. For a moment it is,
         # where nobody but root can enter.
-        layers = f"{seal.KEPT}/layers"
+        layers = f"{KEPT}/layers"
         _unmount(layers)
         try:
             os.mkdir("layers", 0o700, dir_fd=directory)

@@ -13,6 +13,7 @@ import fcntl
 import os
 import sys
 
+from runtime import KEPT
 from runtime.errors import CrecheError
 from runtime.linux.files import read_text
 from runtime.linux.mounts import (
@@ -29,9 +30,8 @@ _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, _SHRINK, _GROW, _WRITE
 _MFD_EXEC = 0x10  # Linux 6.3; unknown flags are refused before
 _ST_RDONLY = 1
 
-KEPT = "/run/creche.sealed"
-"""Where the copy is that outlives its command; runtime/creche knows it, too."""
 KEPT_PYTHON = f"{KEPT}/python3"
+"""The copy that outlives its command."""
 
 # What could make the new interpreter, or the C library in it, load something else.
 _UNWANTED = ("LD_", "PYTHON", "MALLOC_")

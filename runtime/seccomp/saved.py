@@ -11,6 +11,7 @@ import binascii
 import os
 import stat
 
+from runtime import KEPT
 from runtime.errors import ConfigError
 from runtime.jsonio import dumps, loads
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-DIRECTORY = "/run/creche.sealed/filters"
+DIRECTORY = f"{KEPT}/filters"
 _VERSION = 1
 _ENTRIES = 64
 """More of them are not worth the memory: all go, and those in use come back."""

@@ -31,7 +31,7 @@ def keeping(lab: Lab) -> Iterator[Maker]:
     def make(mutant: str | None = None) -> Copy:
         made = lab.creche(mutant)
         lines = {
-            "runtime/seal.py": ('KEPT = "/run/creche.sealed"\n', f'KEPT = "{directory}"\n'),
+            "runtime/__init__.py": ('KEPT = "/run/creche.sealed"\n', f'KEPT = "{directory}"\n'),
             "runtime/creche": ("kept=/run/creche.sealed\n", f"kept={directory}\n"),
         }
         apply(made.tree, Mutant("", tuple(Change(name, *pair) for name, pair in lines.items())))
@@ -100,7 +100,7 @@ def test_it_is_made_once_and_anew_for_another_file(lab: Lab, keeping: Maker) -> 
     assert starts_from(lab, runtime) == first
     assert os.stat(kept / "python3").st_mtime_ns == runtime.interpreter.stat().st_mtime_ns
     assert os.stat(kept / "python3").st_ino != number
-    assert set(os.listdir(kept)) == {"pyvenv.cfg", "python3", "source"}
+    assert set(os.listdir(kept)) == {"modules", "pyvenv.cfg", "python3", "source"}
 
 
 def test_a_second_interpreter_seals_itself(lab: Lab, keeping: Maker) -> None:

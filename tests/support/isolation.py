@@ -23,7 +23,7 @@ import struct
 import sys
 from pathlib import Path
 
-from runtime import kept
+from runtime import kept, pack
 from runtime.seccomp import saved
 from tests.support.mountinfo import cgroup_mounts, cgroup_of
 
@@ -142,6 +142,7 @@ def _keep_interpreter() -> None:
     try:
         os.close(kept.open_kept(os.path.realpath(sys.executable)))
         os.mkdir(saved.DIRECTORY, 0o700)
+        os.mkdir(pack.DIRECTORY, 0o700)
     except OSError as error:
         print(f"creche seals its interpreter at each start here: {error}", file=sys.stderr)
 

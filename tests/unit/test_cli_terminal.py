@@ -30,7 +30,7 @@ from tests.support.waiting import DEADLINE, read_until
 ATTEND = """
 import os, sys
 sys.path.append(sys.argv[1])
-from runtime.__main__ import hold_standard_descriptors
+from runtime.start import hold_standard_descriptors
 from runtime.foreground import Signals, attend
 hold_standard_descriptors()
 kind, text = sys.argv[2:4]

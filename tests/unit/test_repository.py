@@ -43,8 +43,9 @@ MAY_USE = {
 # What the runtime may import at start-up: modules that are cheap, or needed by Python anyway. The
 # child runs with an empty import system, so whatever it needs is imported here, at the top.
 START_UP_BUDGET = {
-    "__future__", "_ctypes", "_json", "_signal", "_socket", "binascii", "ctypes", "errno", "fcntl",
-    "gc", "os", "select", "signal", "socket", "stat", "struct", "sys", "termios", "time",
+    "__future__", "_ctypes", "_frozen_importlib", "_json", "_signal", "_socket", "binascii",
+    "ctypes", "errno", "fcntl", "gc", "marshal", "os", "select", "signal", "socket", "stat",
+    "struct", "sys", "termios", "time",
 }  # fmt: skip
 
 # Never part of a start-up, whoever imports them: each costs milliseconds for every container, and
@@ -150,8 +151,13 @@ def test_dear_modules_are_not_imported_at_all() -> None:
         "marshal": "state is data, not code",
         "json": "accepts NaN and duplicate keys; use runtime.jsonio",
     }
-    # Lists owners by name as runc does: on the host, and in no container's process.
-    accepted = {("runtime/commands/list.py", "pwd")}
+    accepted = {
+        # Lists owners by name as runc does: on the host, and in no container's process.
+        ("runtime/commands/list.py", "pwd"),
+        # Byte code is code: what the interpreter itself would read, and as well guarded.
+        ("runtime/pack.py", "marshal"),
+        ("runtime/packing.py", "marshal"),
+    }
     _complain(
         f"{module.path}:{statement.line} imports {statement.module}: {banned[statement.module]}"
         for module in _of("runtime", "hooks")
