@@ -412,6 +412,42 @@ MUTANTS = {
         "comparing a joined namespace with the host's",
         ("runtime/joining.py", "            _refuse_host_sysctl(plan, kind, fd, key)\n", ""),
     ),
+    "mounts-wander": _mutant(
+        "cutting propagation to the host for every mount, not the root's alone",
+        ("runtime/plan/compile.py", '"": m.MS_SLAVE | m.MS_REC,', '"": m.MS_PRIVATE,'),
+    ),
+    "short-documents": _mutant(
+        "documents beside a message, by descriptor",
+        (
+            "runtime/channel.py",
+            "        if document is not None:\n",
+            "        if document is not None:\n"
+            '            message, document = {**message, "document": document}, None\n'
+            "        if document is not None:\n",
+        ),
+        (
+            "runtime/init/main.py",
+            "return channel, read_document(received[1])",
+            'return channel, received[0].get("document", {})',
+        ),
+        (
+            "runtime/init/main.py",
+            "        return read_document(received[1])",
+            '        return received[0].get("document", {})',
+        ),
+    ),
+    "any-number": _mutant(
+        "the bound for arrays",
+        ("runtime/spec/schema.py", "if len(value) > MAX_ENTRIES:", "if False:"),
+    ),
+    "any-property": _mutant(
+        "the list of properties that an annotation may set",
+        (
+            "runtime/systemd/annotations.py",
+            "kind = ALLOWED.get(name)",
+            'kind = ALLOWED.get(name, "s")',
+        ),
+    ),
     "remembers-all": _mutant(
         "keeping but the end of what a hook prints",
         ("hooks/tail.py", "if len(self._kept) > 2 * self.limit:", "if False:"),

@@ -8,13 +8,14 @@ of systemd units in annotations).
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.attack.lab import Lab
+from tests.attack.lab import Copy, Lab
 from tests.support.inside import message
 from tests.support.mountinfo import cgroup_mounts, cgroup_of
 from tests.support.runtimes import Runtime
@@ -265,6 +266,27 @@ def test_an_annotation_runs_nothing_and_engines_are_warned(lab: Lab, creche: Run
     assert unit_property(lab, creche) == ""
     unsafe = creche.run(["features"]).ok().json()["potentiallyUnsafeConfigAnnotations"]
     assert "org.systemd.property." in unsafe
+
+
+# There is no systemd where these tests run; this is what it would be asked to set.
+ASKED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from runtime.systemd.annotations import properties
+print(properties({"org.systemd.property.Slice": "'system.slice'"}, lambda text: None))
+"""
+
+
+def asked_of_systemd(creche: Copy) -> str:
+    """A property that would take the container out of the control group that limits it."""
+    argv = [str(creche.interpreter), "-I", "-S", "-c", ASKED, str(creche.tree)]
+    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return "" if said == "[]\n" else said
+
+
+def test_properties_that_are_not_on_the_list_are_not_asked_for(lab: Lab) -> None:
+    assert asked_of_systemd(lab.creche()) == ""
+    assert asked_of_systemd(lab.creche("any-property"))
 
 
 def test_peers_annotations(lab: Lab, peer: Callable[[Callable[[Runtime], str]], str]) -> None:
