@@ -176,7 +176,10 @@ def _remove(stage: Stage) -> None:
 
 
 def _forgotten(stage: Stage) -> None:
-    """That it was removed is told, and once; nothing but its logs is kept."""
+    """That it was removed is told, perhaps by the one before; and it is up by now."""
+    stage.creched.pump(
+        lambda: "supervisor-started" in [e["event"] for e in stage.creched.events[stage.seen :]]
+    )
     stage.creched.pump(lambda: "workload-removed" in [e["event"] for e in stage.journal()])
 
 
@@ -261,7 +264,8 @@ def problems(stage: Stage) -> list[str]:
             found.append(f"killed: {event}")
     said = stage.said.read_text().split()
     lives = "".join(f"{stage} " for stage, _ in groupby(said))
-    if len(said) - len(lives.split()) > 1 or not LIVES.fullmatch(lives):
+    aborted = [e["event"] for e in events].count("aborting")  # perhaps with poststop hooks alone
+    if len(said) - len(lives.split()) > 1 + aborted or not LIVES.fullmatch(lives):
         found.append(f"hooks: {said}")
     if lives.count("poststart") < len({e["attempt"] for e in events if e["event"] == "started"}):
         found.append(f"programs without poststart hooks: {said}")
