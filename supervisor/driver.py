@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -24,21 +24,20 @@ from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle import protocol as steps
 from runtime.lifecycle.request import CreateRequest
 from runtime.notify import make_directory
+from supervisor import limits
 from supervisor.container import ContainerError, Exit
 from supervisor.containerlog import Log
 from supervisor.exits import close_pidfd, process_exit
 from supervisor.gate import Gate
 from supervisor.inside import Inside
 from supervisor.launching import LauncherClient, Plan
+from supervisor.limits import Limits
 from supervisor.monitor.notify import NotifySocket
 from supervisor.output.lines import STREAMS
 from supervisor.output.run import RunOutput
 from supervisor.policy import Cause
-from supervisor.systemd.descriptors import Descriptors
+from supervisor.systemd.descriptors import Descriptors, pidfd_name, stream_name
 from supervisor.watch import Watcher, read_counters
-
-if TYPE_CHECKING:
-    from runtime.state import State
 
 KILL_TIMEOUT = 10.0
 """Seconds until processes that were killed and are still there count as stuck in the kernel."""
@@ -82,6 +81,8 @@ class DrivenContainer:
         self.prepare: Callable[[], Awaitable[None]] | None = None
         """What has to be there before it is created. Raises CrecheError."""
         self.notify: NotifySocket | None = None
+        self.limits: Limits | None = None
+        """None: not known, or not creched's to change."""
 
     # --- what the supervisor calls ---------------------------------------------------------
 
@@ -168,6 +169,12 @@ class DrivenContainer:
     def last_output(self) -> list[str]:
         """See supervisor.container.Container."""
         return self.output.last()
+
+    def limit(self, new: Limits | None) -> None:
+        """These limits hold from now on."""
+        old, self.limits = self.limits, new
+        if old is not None and new is not None and self._held is not None:
+            limits.change(self._held, old, new, self._log)
 
     # --- what monitors need ----------------------------------------------------------------
 
@@ -403,16 +410,6 @@ class DrivenContainer:
             close_pidfd(held.pidfd)
             held.pidfd = -1
         held.close()
-
-
-def stream_name(state: State, stream: str) -> str:
-    """By which the reading end of its standard output or error is kept."""
-    return f"{stream}-{state['id']}-{state['pid']}-{state['start_time']}"
-
-
-def pidfd_name(state: State) -> str:
-    """By which the descriptor of this very process is kept, and no other."""
-    return f"pid-{state['id']}-{state['pid']}-{state['start_time']}"
 
 
 async def _receive(held: lifecycle.Container) -> tuple[dict[str, object], list[int]] | None:

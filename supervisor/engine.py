@@ -25,11 +25,12 @@ from runtime.lifecycle.request import CreateRequest
 from runtime.notify import DIRECTORY, pass_in
 from runtime.plan.compile import compile_plan
 from runtime.state import StateDir, list_ids, make_root, open_init
+from supervisor import limits
 from supervisor.adopted import AdoptedContainer
 from supervisor.container import Container, Report
 from supervisor.containerlog import Log
 from supervisor.delegation import HOLDER, settle
-from supervisor.driver import DrivenContainer, pidfd_name, stream_name
+from supervisor.driver import DrivenContainer
 from supervisor.gate import Gate
 from supervisor.launching import LauncherClient, Plan, raise_descriptor_limit
 from supervisor.monitor.notify import NotifySocket
@@ -40,7 +41,7 @@ from supervisor.network.service import Networks
 from supervisor.output.lines import STREAMS
 from supervisor.output.service import Output
 from supervisor.record import Record
-from supervisor.systemd.descriptors import Descriptors
+from supervisor.systemd.descriptors import Descriptors, pidfd_name, stream_name
 from supervisor.systemd.notify import Notifier
 from supervisor.watch import Watcher
 from supervisor.workload import oci, rootfs
@@ -235,6 +236,7 @@ class Engine:
         made.output = self.output.open(workload, log.warning)
         if self.networks is not None:
             made.prepare = partial(self.networks.attach, workload)
+        made.limits = limits.declared(workload)
         if notify:
             made.notify = NotifySocket(f"{state}/{DIRECTORY}", made.has)
         return made
@@ -258,6 +260,7 @@ class Engine:
         container.output.change(workload.settings.logs)
         if self.networks is not None:
             self.networks.changed(workload)
+        container.limit(limits.declared(workload))
         if not needed(workload.settings):
             return None
         return ContainerMonitor(

@@ -75,6 +75,7 @@ COMMAND = Command(
 def run(call: Call) -> int:
     """Change the limits and the saved configuration."""
     from runtime.lifecycle.blocking import open_container
+    from runtime.lifecycle.limits import revise
 
     container = open_container(call.root, call.id, call.log)
     wanted = wanted_resources(call)
@@ -88,7 +89,7 @@ def run(call: Call) -> int:
             raise StateError("cannot update a container that is still being created")
         schemas = {key: call.flags.text(flag) for flag, key in RDT.items()}
         top = check_rdt(container, schemas)
-        revise(call, container, wanted)
+        revise(container, wanted)
         container.directory.save(container.state)
         if top:
             write_rdt(container, schemas, top)
@@ -96,47 +97,6 @@ def run(call: Call) -> int:
     finally:
         os.close(lock)
     return 0
-
-
-def revise(call: Call, container: Container, wanted: Resources) -> None:
-    """Write the new limits, all or none, and note them in the container's state."""
-    from runtime.cgroups import compile_resources, discover
-    from runtime.cgroups.revise import to_save, to_write
-    from runtime.cgroups.undo import restore, snapshot
-
-    linux: dict[str, Any] = container.state["config"].setdefault("linux", {})  # type: ignore[assignment]
-    saved: Resources = linux.get("resources", {})
-    if wanted.get("devices"):
-        call.log.debug("update: the rules for devices are left as they are")
-    kept = to_save(saved, wanted)
-    resources = to_write(saved, wanted)
-    scope = container.state.get("scope")
-    if scope is not None:
-        resources = with_whole_quota(resources, kept)
-    writes = compile_resources(resources, discover(), call.log.warning, "resources")
-    cgroup = container.cgroup()
-    before = snapshot(cgroup.paths, writes)
-    if scope is not None:
-        from runtime.systemd.scope import change
-
-        change(*scope, saved, kept)
-    try:
-        cgroup.apply(writes)
-    except BaseException:
-        if scope is not None:
-            change(*scope, kept, saved)
-        restore(cgroup.paths, before)
-        raise
-    linux["resources"] = kept
-
-
-def with_whole_quota(resources: Resources, kept: Resources) -> Resources:
-    """systemd has just written its rounded quota: quota and period have both to be written anew."""
-    cpu = resources.get("cpu") or {}
-    if not (cpu.get("quota") or cpu.get("period")):
-        return resources
-    pair = {key: kept["cpu"][key] for key in ("quota", "period") if kept["cpu"].get(key)}
-    return {**resources, "cpu": {**cpu, **pair}}
 
 
 def check_rdt(container: Container, schemas: dict[str, str]) -> str:

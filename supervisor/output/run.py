@@ -189,6 +189,12 @@ class JournalOutput(RunOutput):
         """See RunOutput."""
         return {} if self._instead is None else self._instead.descriptors()
 
+    def change(self, settings: Logs) -> None:
+        """See RunOutput."""
+        self._lines = settings.lines
+        if self._instead is not None:
+            self._instead.change(settings)
+
     def close(self) -> None:
         """See RunOutput."""
         self.given()

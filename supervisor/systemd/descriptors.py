@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from supervisor.systemd.notify import Notifier
+
+if TYPE_CHECKING:
+    from runtime.state import State
 
 
 class Descriptors:
@@ -63,3 +67,13 @@ class Descriptors:
 
     def _forget(self, name: str) -> None:
         self._notifier.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+
+def stream_name(state: State, stream: str) -> str:
+    """By which the reading end of its standard output or error is kept."""
+    return f"{stream}-{state['id']}-{state['pid']}-{state['start_time']}"
+
+
+def pidfd_name(state: State) -> str:
+    """By which the descriptor of this very process is kept, and no other."""
+    return f"pid-{state['id']}-{state['pid']}-{state['start_time']}"

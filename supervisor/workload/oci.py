@@ -166,13 +166,20 @@ def _hook(hook: Hook, directory: str, timeout: float) -> Config:
 
 
 def _resources(container: Container) -> Config:
-    resources: Config = {
-        "devices": [{"allow": False, "access": "rwm"}],
-        "pids": {"limit": container.pids},
-    }
-    if container.memory is not None:
-        resources["memory"] = {"limit": container.memory}
-    if container.cpus is not None:
-        quota = max(1000, round(container.cpus * CPU_PERIOD))
-        resources["cpu"] = {"quota": quota, "period": CPU_PERIOD}
+    resources: Config = {"devices": [{"allow": False, "access": "rwm"}], **limits(container)}
+    if container.memory is None:
+        del resources["memory"]
+    if container.cpus is None:
+        del resources["cpu"]
     return resources
+
+
+def limits(container: Container) -> Config:
+    """Of `linux.resources` what may change while it runs, in full: -1 is no limit."""
+    cpus = container.cpus
+    quota = -1 if cpus is None else max(1000, round(cpus * CPU_PERIOD))
+    return {
+        "pids": {"limit": container.pids},
+        "memory": {"limit": -1 if container.memory is None else container.memory},
+        "cpu": {"quota": quota, "period": CPU_PERIOD},
+    }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from supervisor.ctl.client import Client
 from tests.integration.supervised import Creched
 
 pytestmark = pytest.mark.root
@@ -128,6 +131,55 @@ def test_a_directory_that_is_not_there_yet(creched: Creched) -> None:
     creched.pump(lambda: len(creched.find("directory-found")) == 2)
 
     assert creched.find("exited", "a") == []
+    assert creched.stop() == 0
+
+
+def limit(creched: Creched, name: str) -> str:
+    """What a file of the container's cgroups says, in whatever hierarchy it is, after all that has
+    been told has been done."""
+    client = Client(str(creched.root / ".creched/control.sock"))
+    client.get("workloads", "a")
+    client.close()
+    [found] = [path for top in creched.cgroups() if (path := top / "a" / name).exists()]
+    return found.read_text().strip()
+
+
+def test_limits_and_logs_apply_to_the_container_that_runs(creched: Creched) -> None:
+    """Also the taking away of one; what is noted is what a creched after this one goes on from."""
+    run = RUN.format(1)
+    path = creched.add("a", QUICK + run)
+    creched.start()
+    [started] = creched.wait_for("started", "a")
+    memory, none = "memory.max", "max"
+    if not any((top / "a" / memory).exists() for top in creched.cgroups()):
+        memory, none = "memory.limit_in_bytes", str((1 << 63) - os.sysconf("SC_PAGE_SIZE"))
+    write(path / "workload.toml", QUICK + 'rate = "1M"\n' + run + 'pids = 33\nmemory = "64M"\n')
+    # The rate is in [stop] there, a mistake; nothing of it is taken.
+    creched.wait_for("change-refused", "a")
+    assert (limit(creched, "pids.max"), limit(creched, memory)) == ("1024", none)
+
+    logs = QUICK.replace("[stop]", 'rate = "1M"\n[stop]')
+    write(path / "workload.toml", logs + run + 'pids = 33\nmemory = "64M"\ncpus = 0.5\n')
+    changed = creched.wait_for("workload-changed", "a")[-1]
+    assert changed["action"] == "apply"
+    assert changed["keys"] == [
+        "logs.rate", "container.memory", "container.cpus", "container.pids",
+    ]  # fmt: skip
+    assert (limit(creched, "pids.max"), limit(creched, memory)) == ("33", str(64 << 20))
+    saved = json.loads((creched.root / "a/state.json").read_text())["config"]["linux"]["resources"]
+    assert saved["pids"] == {"limit": 33}
+    assert saved["cpu"]["quota"] == 50_000
+
+    creched.signal(signal.SIGKILL)
+    creched.finish()
+    creched.start()
+    creched.wait_for("adopted", "a")
+    write(path / "workload.toml", logs + run + "pids = 34\n")
+    creched.wait_for("workload-changed", "a", 2)
+    assert (limit(creched, "pids.max"), limit(creched, memory)) == ("34", none)
+    assert creched.find("adopted", "a")[-1]["pid"] == started["pid"]
+    assert creched.find("exited") == []
+    assert creched.find("container-warning") == []
     assert creched.stop() == 0
 
 

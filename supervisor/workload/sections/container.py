@@ -97,7 +97,16 @@ CONTAINER = Section(
             "Its capabilities, in place of the default: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, "
             "KILL, NET_BIND_SERVICE, SETGID, SETPCAP, SETUID.",
         ),
-        Field("memory", kinds.SIZE, None, "no limit", "Memory limit."),
+        Field(
+            "memory",
+            kinds.SIZE,
+            None,
+            "no limit",
+            "Memory limit. While it runs version 1 of control groups takes none below what is in "
+            "use (a warning; it holds from the next start on), and with version 2 the kernel then "
+            "ends processes.",
+            live=True,
+        ),
         Field(
             "oom-group",
             kinds.BOOLEAN,
@@ -106,8 +115,22 @@ CONTAINER = Section(
             "Whether running out of memory ends the whole container, not one process of it "
             "(`memory.oom.group` of cgroup version 2; elsewhere there is a warning).",
         ),
-        Field("cpus", kinds.number(0.01, 4096), None, "no limit", "How many CPUs' worth of time."),
-        Field("pids", kinds.integer(1, 4194304), 1024, "1024", "How many processes and threads."),
+        Field(
+            "cpus",
+            kinds.number(0.01, 4096),
+            None,
+            "no limit",
+            "How many CPUs' worth of time.",
+            live=True,
+        ),
+        Field(
+            "pids",
+            kinds.integer(1, 4194304),
+            1024,
+            "1024",
+            "How many processes and threads.",
+            live=True,
+        ),
     ),
     make=into(Container),
     optional=True,

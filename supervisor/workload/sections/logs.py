@@ -32,6 +32,7 @@ LOGS = Section(
             "`journal`: straight to systemd's journal, creched is not in between; `file`: to files "
             "that creched writes, rotates and limits; `auto`: to the journal if there is one, else "
             "to files; `stderr`: to creched's own standard error, unchanged; `none`: nowhere.",
+            live=False,
         ),
         Field("size", kinds.SIZE, 10 << 20, '"10M"', "A file that would grow larger is rotated."),
         Field("files", kinds.integer(1, 1000), 5, "5", "So many files are kept."),
@@ -59,5 +60,6 @@ LOGS = Section(
             "How many of its last lines (4 KiB at most) go into the `exited` event and alerts.",
         ),
     ),
+    live=True,
     make=into(Logs),
 )

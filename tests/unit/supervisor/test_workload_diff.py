@@ -34,7 +34,7 @@ def diff(old: str, new: str) -> list[tuple[str, str]]:
         ("", "restart.delay = '1s'", []),  # the default, written down
         ("", "restart.policy = 'always'", [("restart.policy", "apply")]),
         ("stop.timeout = 3", "", [("stop.timeout", "apply")]),
-        (C, C + "memory = '64M'", [("container.memory", "restart")]),
+        (C, C + "memory = '64M'", [("container.memory", "apply")]),
         (C, C + "[[container.mounts]]\ndestination='/a'", [("container.mounts", "restart")]),
         (
             C + "env = {A = '1', B = '2'}",
@@ -71,7 +71,7 @@ def test_values_are_shown_but_those_of_variables() -> None:
     assert found == (
         KeyChange("container.args", Effect.RESTART, '["a"]', '["b", "c"]'),
         KeyChange("container.env.KEY", Effect.RESTART),
-        KeyChange("container.memory", Effect.RESTART, "67108864", "no limit"),
+        KeyChange("container.memory", Effect.APPLY, "67108864", "no limit"),
     )
     assert restarts(found)
 
