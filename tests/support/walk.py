@@ -40,7 +40,7 @@ def walk() -> None:
         if not code.co_filename.startswith(top):
             return
         module = code.co_filename[len(top):-3]
-        if module.partition("/")[2].startswith(pure) or module == "runtime/__main__":
+        if module.partition("/")[2].startswith(pure) or module == "runtime/start":
             return
         step = frame.f_locals.get("step", "") if code.co_name == "perform" else ""
         who = "command" if os.getpid() == own else "child"
@@ -66,11 +66,11 @@ class Walked(Runtime):
         copy_packages(tree)
         profiler = _PROFILER.format(flag=_FLAG, pure=PURE, optimized=inspect.CO_OPTIMIZED)
         change = Change(
-            "runtime/__main__.py",
+            "runtime/start.py",
             "    words = sys.argv[1:]\n    if len(words) > 1 and words[0] in",
             "    walk()\n    words = sys.argv[1:]\n    if len(words) > 1 and words[0] in",
         )
-        define = Change("runtime/__main__.py", "\ndef start() ->", f"{profiler}\n\ndef start() ->")
+        define = Change("runtime/start.py", "\ndef run(package", f"{profiler}\n\ndef run(package")
         for path in apply(tree, Mutant("nothing, but it tells what it does", (change, define))):
             py_compile.compile(str(path), doraise=True)
         self._program = str(tree / "runtime/creche")
