@@ -126,7 +126,7 @@ class Service:
                 del found  # with the text of every file that was read
                 for name in self.past.take_strays(self.nursery, but=unread):
                     self._tasks.start_soon(self.nursery.remove, name)
-                await self.networks.begin(attached)
+                await self.networks.begin(attached, unread)
                 self._tasks.start_soon(self.networks.run)
                 if not once:
                     self._tasks.start_soon(self.directories.run, self.engine.watcher)
@@ -282,7 +282,7 @@ class Service:
             return Plan()
 
     def _unread(self, found: Plan) -> Collection[str]:
-        """Workloads that may still be declared: their containers are left alone."""
+        """Workloads that may still be declared: containers and addresses of theirs are kept."""
         if not os.path.isdir(self.workloads):
-            return list(self.nursery.left)
+            return [*self.nursery.left, *self.networks.leases.held]
         return {step.name for step in found.steps if step.action is Action.REFUSE}

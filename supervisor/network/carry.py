@@ -228,8 +228,9 @@ class _Worker:
             self._undo.append(lambda: _delete(host, step.link, ""))
             host.add_veth(step.link, step.mtu, self.namespace, step.interface, step.mac)
             found = _there(host, step.link)
-            _quiet(step.interface, step.v6)
         bridge = _there(host, step.bridge).index
+        if found.alias != step.alias:  # which it gets once the other end is complete
+            _quiet(step.interface, step.v6)
         if found.alias != step.alias or found.master != bridge:
             host.mark(found.index, step.alias, bridge, v6=False)
             host.isolate(found.index, step.isolated)
@@ -238,6 +239,7 @@ class _Worker:
 
     def _macvlan(self, step: steps.Macvlan) -> None:
         if not self.fresh and self.inside.find(step.interface) is not None:
+            _quiet(step.interface, step.v6)
             return
         parent = self._host.find(step.parent)
         if parent is None:

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 IFF_UP = 1
 _NODAD = 2  # IFA_F_NODAD, linux/if_addr.h
 _NO_ADDRESS = 1  # IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
@@ -44,6 +41,11 @@ class Links:
     """Use with `with`."""
 
     def __init__(self) -> None:
+        # Here, since who has no networks is spared it: it takes long to load, and some megabytes.
+        from pyroute2 import IPRoute
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        self._refusal = NetlinkError
         self._ipr = IPRoute()
 
     def __enter__(self) -> Self:
@@ -62,7 +64,7 @@ class Links:
         try:
             found = getattr(self._ipr, verb)(*words, **values)
             return list(found) if found is not None else None
-        except NetlinkError as error:
+        except self._refusal as error:
             raise OSError(error.code, str(error)) from None
 
     def all(self) -> list[Link]:

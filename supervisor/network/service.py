@@ -30,6 +30,10 @@ from supervisor.store.files import Documents
 from supervisor.workload.model import Workload
 
 Report = Callable[..., object]
+SETTLE = 0.2
+"""Seconds after a change until it is looked at: who takes things apart does more than one."""
+BURST, PATIENCE = 8, 20.0
+"""So often within so many seconds something is mended at once; then it takes half as many."""
 
 
 class Edge(Protocol):
@@ -154,8 +158,14 @@ class Networks:
 
     # --- keeping it so -----------------------------------------------------------------------
 
-    async def begin(self, users: Collection[str]) -> None:
-        """After `load`: these workloads run, or are about to. All else that was left is removed."""
+    async def begin(self, users: Collection[str], unread: Collection[str] = ()) -> None:
+        """After `load`: these workloads run, or are about to. All else that was left is removed.
+
+        `unread` may be declared, though nobody can find them: they keep their addresses.
+        """
+        for name in {*self.leases.held} - {*unread} - {*users}:
+            if self._find(name) is None:
+                self._forget(name)
         self._users |= {name for name in users if name in self.made}
         for name in self._users:
             if (workload := self._find(name)) is not None:
@@ -193,11 +203,18 @@ class Networks:
         return mended
 
     async def _mend(self) -> None:
+        times: list[float] = []
         while True:
             await self._expected.wait()
+            now = trio.current_time()
+            times = [time for time in times if time > now - PATIENCE]
+            # Who takes his own network apart again and again is not to keep us busy.
+            await trio.sleep(SETTLE if len(times) < BURST else PATIENCE / 2)
+            self._expected.looked()
             mended = await self.reconcile()
             if mended:
                 self._report("network-restored", message="; ".join(mended))
+                times.append(now)
 
     async def _reconcile(self) -> list[str]:
         await self._sweep()
@@ -206,6 +223,7 @@ class Networks:
         links = await in_a_thread(carry.seen)
         addresses = await in_a_thread(carry.addresses)
         for name in sorted(self.made):
+            await trio.lowlevel.checkpoint()  # two hundred of them take a while
             made, workload = self.made[name], self._find(name)
             if workload is None or not workload.settings.network:
                 continue  # its files cannot be read: what was made stays
@@ -274,26 +292,25 @@ class Networks:
         name = workload.name
         setup = self._compile(workload)
         old = self.made.get(name)
-        if old is not None and old.done and old.shape == setup.shape:
-            if old != Made.of(setup, True) or name in self._changed:
-                await in_a_thread(partial(carry.limit, setup))
-                self._changed.discard(name)
-                self._keep(Made.of(setup, True))
-                await self._apply()
-            return
-        if old is not None:
+        same = old is not None and old.shape == setup.shape
+        if old is not None and not same:
             shared = any(each.owner == name for each in self.made.values())
             await self._take_down([old], keep_namespaces=shared)
-        self._keep(Made.of(setup, False))
+        if not same:
+            self._keep(Made.of(setup, False))
         try:
+            # Also what is there: who may do as he likes with his network may have spoiled it.
             await in_a_thread(partial(carry.establish, self.names, setup))
-            await self._apply()
+            if old != Made.of(setup, True):
+                await self._apply()
         except BaseException:
-            await self._undo(setup)
+            if not same:
+                await self._undo(setup)
             raise
+        self._changed.discard(name)
         self._keep(Made.of(setup, True))
         self._expected.add(setup)
-        if setup.endpoints:
+        if setup.endpoints and not same:
             self._report(
                 "network-attached",
                 workload=name,

@@ -14,8 +14,6 @@ from supervisor.network.links import IFF_UP, Link
 from supervisor.network.made import Made
 from supervisor.network.plan import Bridge, Setup, Veth
 
-SETTLE = 0.2
-"""Seconds after a change until it is looked at: who takes things apart does more than one."""
 _GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, _IPV4_IFADDR, _IPV6_IFADDR (linux/rtnetlink.h)
 _NEWLINK, _DELLINK, _DELADDR = 16, 17, 21
 _IFLA_IFNAME = 3
@@ -52,9 +50,11 @@ class Expected:
         self._changed.set()
 
     async def wait(self) -> None:
-        """Until something is to be looked at, and things have settled."""
+        """Until something is to be looked at."""
         await self._changed.wait()
-        await trio.sleep(SETTLE)
+
+    def looked(self) -> None:
+        """It is looked at now."""
         self._changed = trio.Event()
 
     @property

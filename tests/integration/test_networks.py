@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.supervised import Creched
+from tests.support.bundle import Bundle
 from tests.support.network import ip, ping
 
 pytestmark = pytest.mark.root
@@ -172,6 +173,12 @@ def test_leases_last(host: Host) -> None:
         paths[name].with_name(f".{name}").rename(paths[name])
         assert host.addresses(name, 2)
     assert {n: host.inside(n, "cat", "/sys/class/net/eth0/address") for n in paths} == macs
+    host.stop()
+    paths["a"].rename(paths["a"].with_name(".a"))
+    host.run()
+    host.addresses("c", 3)
+    host.addresses("b", 3)
+    assert sorted(path.name for path in (host.state / "leases").iterdir()) == ["b.json", "c.json"]
     host.stop()
 
 
@@ -346,6 +353,54 @@ def _measured(host: Host, address: str, where: str) -> float:
             while made.recv(1 << 16):
                 pass
             return 600_000 * 8 / (time.monotonic() - began)
+
+
+def test_other_modes(host: Host, bundle: Callable[..., Bundle]) -> None:
+    """The host's network, one by its path, none; and a bundle whose config.json names another."""
+    host.declare(RUNC0)
+    host.add("host", STOP + WAITS + '[network]\nmode = "host"\n')
+    host.add("none", STOP + WAITS + '[network]\nmode = "none"\n')
+    path = f"/proc/{os.getpid()}/ns/net"
+    host.add("path", STOP + WAITS + f'[network]\nmode = "namespace"\npath = "{path}"\n')
+    made = bundle(sh="exec sleep 100000")
+    made.path.rename(host.workloads / "bundle")
+    (host.workloads / "bundle/workload.toml").write_text(STOP + ON_RUNC0)
+    for each in (host.workloads / "bundle").iterdir():
+        each.chmod(0o755 if each.is_dir() else 0o644)
+    (host.workloads / "bundle").chmod(0o755)
+    host.run()
+    pids = {
+        name: host.wait_for("started", name)[0]["pid"]
+        for name in ("host", "none", "path", "bundle")
+    }
+    found = {name: os.readlink(f"/proc/{pid}/ns/net") for name, pid in pids.items()}
+    own = os.readlink("/proc/self/ns/net")
+    assert (found["host"], found["path"]) == (own, own)
+    assert len({found["none"], found["bundle"], own}) == 3
+    assert host.inside("none", "ip", "-br", "link").split()[0] == "lo"
+    assert ping(host.addresses("bundle")[0].partition("/")[0])
+    host.stop()
+
+
+def test_who_spoils_his_own_network(host: Host) -> None:
+    """It is whole again at the next start, and creched is not kept busy by it."""
+    host.declare(RUNC0)
+    host.add("a", STOP + WAITS + ON_RUNC0 + "[restart]\ndelay = 0\n")
+    host.run()
+    pid = host.wait_for("started", "a")[0]["pid"]
+    host.inside("a", "ip", "link", "set", "eth0", "down")
+    host.inside("a", "ip", "link", "set", "eth0", "name", "mine")
+    os.kill(pid, signal.SIGKILL)
+    host.wait_for("started", "a", 2)
+    assert ping("192.168.10.2")
+    host.inside("a", "ip", "addr", "flush", "dev", "eth0")
+    os.kill(host.find("started", "a")[-1]["pid"], signal.SIGKILL)
+    host.wait_for("started", "a", 3)
+    assert ping("192.168.10.2")
+    host.inside("a", "ip", "link", "del", "eth0")
+    host.wait_for("network-restored")
+    assert ping("192.168.10.2")
+    host.stop()
 
 
 def test_two_hundred_workloads_up_and_down(host: Host) -> None:

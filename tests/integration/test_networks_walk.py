@@ -171,18 +171,18 @@ def test_killed_after_each_effect(tmp_path: Path, act: Act) -> None:
     assert socket.if_nameindex() == links
     print(f"{act.__name__}: {len(points)} points")
     assert len(points) > (40 if act is attach else 5)
-    for number, point in enumerate(points):
-        fresh(tmp_path)
-        if act is release:
-            trio.run(networks(base).attach, workload())
-        play(base, act, point)
-        if number % 2 and act is attach:
-            # It is to run: whatever was begun is finished.
-            trio.run(networks(base).attach, workload())
-            assert len(begin(base, ["web"]).endpoints) == 2
-            assert seen(base) == complete, point
-        begin(base, [])
-        assert socket.if_nameindex() == links, point
-        assert mounts() == before, point
-        left = {str(path.relative_to(base)) for path in base.glob("own/*/*")}
-        assert left == set(), point
+    for point in points:
+        for finished in (True, False) if act is attach else (False,):
+            base = fresh(tmp_path)
+            if act is release:
+                trio.run(networks(base).attach, workload())
+            play(base, act, point)
+            if finished:  # it is to run: whatever was begun is completed
+                trio.run(networks(base).attach, workload())
+                assert len(begin(base, ["web"]).endpoints) == 2
+                assert seen(base) == complete, point
+            begin(base, [])
+            assert socket.if_nameindex() == links, point
+            assert mounts() == before, point
+            left = {str(path.relative_to(base)) for path in base.glob("own/*/*")}
+            assert left == set(), point
