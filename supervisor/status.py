@@ -9,7 +9,11 @@ from supervisor.policy import Ending
 
 @dataclass(frozen=True, slots=True)
 class WorkloadStatus:
-    """One workload at one moment. Times are seconds on the clock of the events' `monotonic`."""
+    """One workload at one moment.
+
+    Times (`since`, `started_at`, `next_attempt_at`) are seconds since boot, suspended time included,
+    as `now` of /about and `monotonic` of the events are.
+    """
 
     name: str
     state: str

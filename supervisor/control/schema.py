@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 import re
 import types
 import typing
@@ -30,7 +31,8 @@ def of_type(kind: Any) -> Schema:
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         fields = {field.name: of_type(hints[field.name]) for field in dataclasses.fields(kind)}
-        return {"type": "object", "properties": fields, "required": list(fields)}
+        meaning = {"description": inspect.cleandoc(kind.__doc__)} if kind.__doc__ else {}
+        return {"type": "object", **meaning, "properties": fields, "required": list(fields)}
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return {"type": "string", "enum": [str(member.value) for member in kind]}
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)

@@ -76,6 +76,7 @@ def facts(status: dict[str, Any], now: float) -> list[tuple[str, str]]:
         ("health", status["health"]),
         ("process", status["pid"]),
         ("started", _ago(status["started_at"], now) if status["pid"] else None),
+        ("attempt", status["attempt"] or None),
         ("next start", None if next_at is None else f"in {span(next_at - now)}"),
         ("last end", ending(status["exit"]) if status["exit"] else None),
         ("restarts", f"{status['restarts']} ({window})"),

@@ -664,6 +664,21 @@ def test_what_only_execve_finds_out(
     assert not runtime.exists(container_id)
 
 
+def test_start_fails_with_what_only_execve_finds_out(
+    creche: Runtime, bundle: Bundles, container_id: str
+) -> None:
+    """runc's `start` succeeds, and its init says so on the container's stderr."""
+    made = bundle(args=["/script"])
+    (made.rootfs / "script").write_text("#!/no/interpreter\n")
+    (made.rootfs / "script").chmod(0o755)
+    creche.run(["create", "-b", made, container_id]).ok()
+    result = creche.run(["start", container_id]).failed(1)
+
+    assert "exec /script: no such file or directory" in message(result)
+    assert creche.status(container_id) == "stopped"
+    creche.run(["delete", container_id]).ok()
+
+
 @pytest.mark.parametrize(
     ("args", "path", "expected"),
     [

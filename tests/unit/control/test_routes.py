@@ -150,6 +150,10 @@ def test_the_description_is_openapi() -> None:
         (method.upper(), path) for path, methods in described["paths"].items() for method in methods
     } == {(route.method, route.path) for route in ROUTES}
     assert json.loads(json.dumps(described)) == described
+    shown = described["paths"]["/workloads/{name}"]["get"]["responses"]["200"]["content"]
+    schema = shown["application/json"]["schema"]
+    assert "seconds since boot" in schema["description"]
+    assert "next_attempt_at" in schema["required"]
 
 
 async def test_metrics(creched: Creched) -> None:
