@@ -11,8 +11,8 @@ from supervisor.policy import Ending
 class WorkloadStatus:
     """One workload at one moment.
 
-    Times (`since`, `started_at`, `next_attempt_at`) are seconds since boot, suspended time included,
-    as `now` of /about and `monotonic` of the events are.
+    Times (`since`, `started_at`, `next_attempt_at`) are seconds since boot, suspended time
+    included, as `now` of /about and `monotonic` of the events are.
     """
 
     name: str
