@@ -32,7 +32,7 @@ from supervisor.containerlog import Log
 from supervisor.delegation import HOLDER, settle
 from supervisor.driver import DrivenContainer
 from supervisor.gate import Gate
-from supervisor.launching import LauncherClient, Plan, raise_descriptor_limit
+from supervisor.launching import LauncherClient, Plan, end_former, raise_descriptor_limit
 from supervisor.monitor.notify import NotifySocket
 from supervisor.monitor.probes import Prober
 from supervisor.monitor.types import Monitor
@@ -65,7 +65,7 @@ class Engine:
         self.root = os.path.abspath(root)
         self.own = f"{self.root}/.creched"
         self.scratch = f"{self.own}/rootfs"
-        self._launcher = LauncherClient()
+        self._launcher = LauncherClient(f"{self.own}/launcher")
         self._watcher = Watcher()
         self.output = Output(f"{self.own}/output", f"{os.path.abspath(state)}/logs")
         self._stack = AsyncExitStack()
@@ -92,6 +92,7 @@ class Engine:
             raise CrecheError(
                 f"another creched uses {self.root} (choose another with --root)"
             ) from None
+        end_former(f"{self.own}/launcher")
         self._delegated = settle(self._layout)
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         await self._stack.enter_async_context(self._watcher)

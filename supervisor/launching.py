@@ -20,8 +20,11 @@ import runtime.launcher
 from runtime.channel import Channel, close_all, pair
 from runtime.errors import CrecheError, KernelError
 from runtime.jsonio import dumps
+from runtime.linux.pidfd import await_end, signal_quietly
+from runtime.state import process_start_time
 from supervisor.exits import close_pidfd, process_exit
 from supervisor.shared import share
+from supervisor.store.files import read, replace
 
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 ANSWER_TIMEOUT = 60.0
@@ -55,9 +58,13 @@ class Plan:
 
 
 class LauncherClient:
-    """One launcher process, started at the first order and again after it has died."""
+    """One launcher process, started at the first order and again after it has died.
 
-    def __init__(self) -> None:
+    note: a file that says who it is, as long as it runs.
+    """
+
+    def __init__(self, note: str) -> None:
+        self._note = note
         self._channel: Channel | None = None
         self._pidfd = -1
         self._turn = trio.Lock()
@@ -130,6 +137,7 @@ class LauncherClient:
         finally:
             theirs.close()
         self._pidfd = os.pidfd_open(pid)
+        replace(self._note, f"{pid} {process_start_time(pid)}\n".encode(), durable=False)
         # Containers inherit the launcher's limits, and are not to see what we raised for ourselves.
         resource.prlimit(pid, resource.RLIMIT_NOFILE, _LIMIT)
         self._channel = ours
@@ -149,12 +157,41 @@ class LauncherClient:
             await process_exit(self._pidfd)
         close_pidfd(self._pidfd)
         self._pidfd = -1
+        _forget(self._note)
 
     def _kill(self) -> None:
         try:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+def end_former(note: str) -> None:
+    """Kill the launcher of a creched that was killed, if it is there still, and wait for its end.
+
+    It may be in the middle of a launch, and what it makes then would be in the way of whoever makes
+    the same container anew. Its half-made child ends by itself: nobody holds the other end.
+    """
+    try:
+        pid, start_time = map(int, read(note).split())
+        pidfd = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        _forget(note)  # there was none, or it has ended
+        return
+    try:
+        if process_start_time(pid) == start_time:
+            signal_quietly(pidfd, signal.SIGKILL)
+            await_end(pidfd)
+    finally:
+        os.close(pidfd)
+    _forget(note)
+
+
+def _forget(note: str) -> None:
+    try:
+        os.unlink(note)
+    except OSError:
+        pass
 
 
 _LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)

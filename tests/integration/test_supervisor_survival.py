@@ -174,6 +174,25 @@ def test_a_half_made_container_is_undone(creched: Creched, tmp_path: Path) -> No
     assert creched.stop() == 0
 
 
+def test_a_launcher_that_outlives_creched_makes_nothing_any_more(creched: Creched) -> None:
+    """It has been given an order, and does not come to it before creched is killed."""
+    creched.add("b", STEADY)
+    creched.start()
+    creched.wait_for("started", "b")
+    launcher = int((creched.root / ".creched/launcher").read_text().split()[0])
+    os.kill(launcher, signal.SIGSTOP)
+    creched.add("a", STEADY.replace("always", "never"))
+    creched.wait_for("creating", "a")
+    kill(creched)
+    creched.start()
+    creched.wait_for("started", "a")
+    creched.wait_for("adopted", "b")
+
+    wait_exit(launcher)
+    assert creched.find("exited") == []
+    assert creched.stop() == 0
+
+
 def test_poststart_hooks_are_finished(creched: Creched, tmp_path: Path) -> None:
     """Killed in the second of two: the program is left alone, the hook runs again."""
     said, go = tmp_path / "said", tmp_path / "go"
