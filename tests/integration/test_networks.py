@@ -403,6 +403,68 @@ def test_who_spoils_his_own_network(host: Host) -> None:
     host.stop()
 
 
+def test_a_network_that_is_declared_no_more(host: Host) -> None:
+    """Who runs on it keeps it, over creched's being executed anew and killed; that is reported."""
+    host.declare(RUNC0)
+    host.add("a", STOP + WAITS + ON_RUNC0)
+    host.run()
+    host.wait_for("started", "a")
+    host.signal(signal.SIGUSR2)
+    host.wait_for("adopted", "a")
+    assert ping("192.168.10.2")
+    host.signal(signal.SIGKILL)
+    host.finish()
+    host.declare("")
+    host.run()
+    host.wait_for("adopted", "a", 2)
+    told = host.wait_for("network-trouble")[0]
+    assert (told["workload"], "there is no network runc" in told["message"]) == ("a", True)
+    assert ping("192.168.10.2")
+    host.stop()
+
+
+def test_a_workload_whose_file_cannot_be_read_any_more(host: Host) -> None:
+    """It keeps its network, like its container."""
+    host.declare(RUNC0)
+    path = host.add("a", STOP + WAITS + ON_RUNC0)
+    host.run()
+    host.wait_for("started", "a")
+    host.signal(signal.SIGKILL)
+    host.finish()
+    (path / "workload.toml").write_text("x = 1\n")
+    host.run()
+    host.wait_for("adopted", "a")
+    assert ping("192.168.10.2")
+    host.stop()
+
+
+def test_killed_while_many_are_made(host: Host) -> None:
+    """Again and again; in the end all are there, each with an address of its own."""
+    host.declare(RUNC0)
+    names = [f"w{number}" for number in range(10)]
+    for name in names:
+        host.add(name, STOP + WAITS + ON_RUNC0)
+    for alive in (1, 6, 10):
+        host = again(host).run()
+        host.pump(lambda: len(host.find("started")) + len(host.find("adopted")) >= alive)  # noqa: B023
+        if alive < len(names):
+            host.signal(signal.SIGKILL)
+            host.finish()
+    found = {host.inside(name, "ip", "-br", "-4", "addr", "show", "eth0") for name in names}
+    assert len(found) == len(names)
+    assert host.find("network-trouble") == []
+    host.stop()
+    host.events.clear()  # a killed creched has written some of the numbers to nobody
+
+
+def again(host: Host) -> Host:
+    """The same, without the events of those before."""
+    host.events.clear()
+    for events in host._index.values():
+        events.clear()
+    return host
+
+
 def test_two_hundred_workloads_up_and_down(host: Host) -> None:
     """Nothing is left of any; what each costs is printed, and does not grow."""
     host.declare('[networks.many]\nsubnet = "10.77.0.0/16"\nsubnet6 = "fd77::/64"\n')
