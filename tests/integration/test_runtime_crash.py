@@ -83,7 +83,7 @@ def test_a_create_that_hangs_in_a_hook_is_ended_by_delete_force(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_run_creates(
-    creche: Runtime, bundle: Bundles, container_id: str, number: int
+    runtime: Runtime, bundle: Bundles, container_id: str, number: int
 ) -> None:
     """It is kept and forwarded to the program once that runs."""
     name = signal.Signals(number).name.removeprefix("SIG")
@@ -97,7 +97,7 @@ def test_a_signal_while_run_creates(
     os.mkfifo(gate)
     hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo >{made.path}/reached; read x <{gate}"]}
     made.patch({"hooks": {"createRuntime": [hook]}})
-    process = creche.popen(["run", "-b", made, container_id])
+    process = runtime.popen(["run", "-b", made, container_id])
     wait_path(made.path / "reached")
     process.send_signal(number)
     with open(gate, "w") as file:
@@ -105,7 +105,7 @@ def test_a_signal_while_run_creates(
     try:
         process.communicate(timeout=60)
     finally:
-        creche.run(["delete", "--force", container_id])
+        runtime.run(["delete", "--force", container_id])
 
     # Either the program's handler was there in time, or the signal ended it as it ends others.
     assert process.returncode in (7, 128 + number)
@@ -130,19 +130,19 @@ def test_start_killed_in_a_hook(
 
 
 def test_run_killed_leaves_nothing_that_delete_does_not_take(
-    creche: Runtime, bundle: Bundles, container_id: str
+    runtime: Runtime, bundle: Bundles, container_id: str
 ) -> None:
     """Slurm's way: SIGKILL of `run`, then `delete --force`. The program dies with its holder."""
     made = bundle({"root": {"readonly": False}}, sh=f"echo >/tmp/ready; {DEAF}")
-    process = creche.popen(["run", "-b", made, container_id], **QUIET)
+    process = runtime.popen(["run", "-b", made, container_id], **QUIET)
     wait_path(made.rootfs / "tmp/ready")
-    pid = creche.pid(container_id)
+    pid = runtime.pid(container_id)
     process.kill()
     process.wait()
-    creche.run(["delete", "--force", container_id]).ok()
+    runtime.run(["delete", "--force", container_id]).ok()
     wait_exit(pid)
 
-    assert not creche.exists(container_id)
+    assert not runtime.exists(container_id)
     assert cgroups_named(container_id) == []
 
 
