@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_address
+from pathlib import Path
 
 import pytest
 
 from supervisor.network.model import Attachment, Mode, Network, Protocol, Publish
-from supervisor.settings import parse, parse_networks
+from supervisor.settings import parse, parse_networks, read_settings
 from supervisor.workload.errors import WorkloadError
 from supervisor.workload.parse import parse_settings
 
@@ -168,3 +169,24 @@ def test_several_networks() -> None:
 )
 def test_workloads_that_are_refused(text: str, message: str) -> None:
     assert message in refused(text)
+
+
+def test_networks_d_is_read_with_creched_toml(tmp_path: Path) -> None:
+    more = tmp_path / "networks.d"
+    for path, text in (
+        (tmp_path / "creched.toml", '[networks.a]\nsubnet = "10.0.0.0/24"\n'),
+        (more / "b.toml", '[networks.b]\nsubnet = "10.0.1.0/24"\n'),
+        (more / "notes.txt", "no TOML"),
+    ):
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o644)
+    file = str(tmp_path / "creched.toml")
+    assert sorted(read_settings(file).networks) == ["a", "b"]
+    (more / "b.toml").chmod(0o666)
+    with pytest.raises(WorkloadError, match=r"networks.d/b.toml: may be written by others"):
+        read_settings(file)
+    (more / "b.toml").unlink()
+    (more / "b.toml").symlink_to("/etc/passwd")
+    with pytest.raises(WorkloadError, match=r"networks.d/b.toml: is a symbolic link"):
+        read_settings(file)
