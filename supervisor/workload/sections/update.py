@@ -27,7 +27,7 @@ UPDATE = Section(
             "false",
             "Whether the version before comes back if the new one fails its probation. It is not "
             "tried again before its files change again. Of a version the files named above are "
-            "kept; root file systems and hooks are not.",
+            "kept; root file systems and hooks are not: what was changed in place stays so.",
         ),
         Field(
             "probation",
