@@ -228,8 +228,8 @@ def test_what_is_not_declared_any_more_is_ended(creched: Creched) -> None:
     wait_exit(started["pid"])
     assert creched.find("exited", "a")[0]["code"] == 0
     assert creched.find("adopted", "b")
-    assert not (creched.root / ".creched/records/a.json").exists()
     assert creched.stop() == 0
+    assert not (creched.root / ".creched/records/a.json").exists()
 
 
 def test_damaged_state_is_set_aside(creched: Creched) -> None:
