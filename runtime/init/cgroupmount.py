@@ -44,7 +44,8 @@ def hosts_cgroup2(op: MountOp, options: list[tuple[str, str | None]]) -> int | N
         if filesystem_type(tree) != CGROUP2_SUPER_MAGIC:
             os.close(tree)
             return None
-        m.mount_setattr(tree, op["set"], _ATTRIBUTES)
+        # Private, as a new one would be: CRIU refuses a mount whose master is out of its reach.
+        m.mount_setattr(tree, op["set"], _ATTRIBUTES, m.MS_PRIVATE)
     except BaseException:
         os.close(tree)
         raise
