@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -14,7 +15,7 @@ from ipaddress import (
     ip_network,
 )
 
-from supervisor.network.model import Address, Mode, Protocol, Publish, Route
+from supervisor.network.model import Address, Interface, Mode, Protocol, Publish, Route, Subnet
 from supervisor.workload.kinds import Kind, Mismatch
 
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -40,18 +41,18 @@ def link_name(value: object) -> str:
     return _text(value)
 
 
-def _subnet(value: object) -> IPv4Network:
-    found = IPv4Network(_text(value))
-    if not 8 <= found.prefixlen <= 30 or _special(found.network_address):
-        raise ValueError
-    return found
+def _subnet(
+    family: type[IPv4Network] | type[IPv6Network], shortest: int, longest: int
+) -> Callable[[object], Subnet]:
+    """Of one family, with a prefix of so many bits."""
 
+    def parse(value: object) -> Subnet:
+        found = family(_text(value))
+        if not shortest <= found.prefixlen <= longest or _special(found.network_address):
+            raise ValueError
+        return found
 
-def _subnet6(value: object) -> IPv6Network:
-    found = IPv6Network(_text(value))
-    if not 16 <= found.prefixlen <= 126 or _special(found.network_address):
-        raise ValueError
-    return found
+    return parse
 
 
 def _special(address: IPv4Address | IPv6Address) -> bool:
@@ -72,24 +73,21 @@ def _one(value: object) -> str:
     return text
 
 
-def _address(value: object) -> IPv4Address | IPv4Interface | None:
-    text = _one(value)
-    if text == "auto":
-        return None
-    found = IPv4Interface(text)
-    if _special(found.ip):
-        raise ValueError
-    return found if "/" in text else found.ip
+def _address(
+    family: type[IPv4Interface] | type[IPv6Interface],
+) -> Callable[[object], Address | Interface | None]:
+    """Of one family, with a prefix if there is one; None for "auto"."""
 
+    def parse(value: object) -> Address | Interface | None:
+        text = _one(value)
+        if text == "auto":
+            return None
+        found = family(text)
+        if _special(found.ip):
+            raise ValueError
+        return found if "/" in text else found.ip
 
-def _address6(value: object) -> IPv6Address | IPv6Interface | None:
-    text = _one(value)
-    if text == "auto":
-        return None
-    found = IPv6Interface(text)
-    if _special(found.ip):
-        raise ValueError
-    return found if "/" in text else found.ip
+    return parse
 
 
 def _gateway(value: object) -> IPv4Address:
@@ -176,12 +174,16 @@ def _sysctls(value: object) -> tuple[tuple[str, str], ...]:
 
 MODE = Kind("one of " + ", ".join(f'"{mode}"' for mode in Mode), _mode)
 LINK = Kind("a link's name: at most 15 letters, digits, dots, dashes and underscores", link_name)
-SUBNET = Kind('an IPv4 subnet such as "192.168.10.0/24", from /8 to /30', _subnet)
-SUBNET6 = Kind('an IPv6 subnet such as "fd00:10::/64", from /16 to /126', _subnet6)
+SUBNET = Kind(
+    'an IPv4 subnet such as "192.168.10.0/24", from /8 to /30', _subnet(IPv4Network, 8, 30)
+)
+SUBNET6 = Kind(
+    'an IPv6 subnet such as "fd00:10::/64", from /16 to /126', _subnet(IPv6Network, 16, 126)
+)
 GATEWAY = Kind('an IPv4 address such as "192.168.10.1"', _gateway)
 GATEWAY6 = Kind('an IPv6 address such as "fd00:10::1"', _gateway6)
-ADDRESS = Kind('"auto" or an IPv4 address such as "192.168.10.101"', _address)
-ADDRESS6 = Kind('"auto" or an IPv6 address such as "fd00:10::101"', _address6)
+ADDRESS = Kind('"auto" or an IPv4 address such as "192.168.10.101"', _address(IPv4Interface))
+ADDRESS6 = Kind('"auto" or an IPv6 address such as "fd00:10::101"', _address(IPv6Interface))
 MAC = Kind('an address of one interface such as "02:00:00:00:00:2a"', _mac)
 PUBLISH = Kind(
     'a published port such as "8080:80/tcp", "127.0.0.1:53:53/udp" or "[::1]:8443:443"', _publish
