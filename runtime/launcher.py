@@ -25,17 +25,15 @@ if __name__ == "__main__":  # run as a file, isolated: nothing has put the packa
 
 import gc
 
-# What functions import otherwise: from a closed import system they cannot.
-import hooks.blocking  # noqa: F401
-import runtime.seccomp.libseccomp  # noqa: F401
-from runtime import launcher_exec, netdevices, seal
+from hooks import blocking
+from runtime import keepfile, launcher_exec, netdevices, seal
 from runtime.cgroups import Cgroup, bpf, device_bpf
 from runtime.channel import Channel, ProtocolError, close_all
 from runtime.errors import CrecheError
 from runtime.init.seal import close_import_system
 from runtime.jsonio import loads
 from runtime.launch import Launch, launch
-from runtime.seccomp import Prepared
+from runtime.seccomp import Prepared, libseccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +42,9 @@ if TYPE_CHECKING:
     from runtime.plan.types import LaunchPlan
 
 SOCKET_FD = 3
-# Imported when they are first needed, which in here has to be now.
-PRELOADED = (netdevices, bpf, device_bpf)
+# Imported when they are first needed, which in here has to be now: from a closed import system they
+# cannot be.
+PRELOADED = (netdevices, bpf, device_bpf, blocking, libseccomp, keepfile)
 OWN_NETWORK = "/proc/self/ns/net"
 FIXED_FDS = 6  # plan, sync, listener and three standard streams
 _CACHED_PLANS = 256

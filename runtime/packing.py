@@ -6,6 +6,7 @@ import marshal
 import os
 import sys
 
+from runtime.keepfile import keep
 from runtime.pack import PACKAGES
 
 TYPE_CHECKING = False
@@ -87,19 +88,6 @@ def _write(place: str, name: str, data: bytes) -> None:
     try:
         if os.fstat(directory).st_uid != 0:
             raise PermissionError
-        names = os.listdir(directory)
-        for old in names if name not in names and len(names) >= _FILES else ():
-            os.unlink(old, dir_fd=directory)
-        temporary = f"{name}.{os.getpid()}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=directory)
-        try:
-            complete = os.write(fd, data) == len(data)
-        finally:
-            os.close(fd)
-        if complete:
-            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-        else:
-            os.unlink(temporary, dir_fd=directory)
+        keep(directory, name, data, _FILES)
     finally:
         os.close(directory)

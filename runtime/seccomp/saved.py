@@ -119,27 +119,16 @@ def _read(directory: int, name: str, made_from: bytes) -> Filter | None:
 
 def _write(directory: int, name: str, made_from: bytes, compiled: Filter) -> None:
     """Save a filter; no harm is done if that fails."""
+    from runtime.keepfile import keep
+
     from .libseccomp import path
 
-    temporary = f"{name}.{os.getpid()}"
     head = [_identity(path()), compiled.flags, compiled.warnings, binascii.crc32(compiled.program)]
     data = b"\n".join((made_from, dumps(head).encode(), compiled.program))
     if head[0] is None or len(data) >= _LIMIT:
         return
     try:
-        names = os.listdir(directory)
-        for old in names if len(names) >= _ENTRIES else ():
-            os.unlink(old, dir_fd=directory)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=directory)
-        try:
-            complete = os.write(fd, data) == len(data)
-        finally:
-            os.close(fd)
-        if complete:
-            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-        else:
-            os.unlink(temporary, dir_fd=directory)
+        keep(directory, name, data, _ENTRIES)
     except OSError:
         return
 
