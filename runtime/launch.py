@@ -22,7 +22,8 @@ from runtime.init.rootfs import clone_root
 from runtime.init.seal import close_import_system
 from runtime.joining import enter, open_namespaces
 from runtime.linux.files import write_text
-from runtime.seccomp import Prepared, compile_filter, prepare
+from runtime.seccomp import Prepared
+from runtime.seccomp.saved import prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,10 +107,7 @@ def launch(
     launch_.run_hooks = hooking.runner(plan)
     launch_.labels = lsm.usable(plan["process"], plan["mount_label"], warn)
     if plan["seccomp"] and launch_.filter is None:
-        compiled = compile_filter(plan["seccomp"])
-        for text in compiled.warnings:
-            warn(text)
-        launch_.filter = prepare(compiled.program, compiled.flags)
+        launch_.filter = prepared(plan["seccomp"], warn)
     try:
         joins = open_namespaces(plan)
         user = plan["new"] & ns.CLONE_NEWUSER or any(kind == "user" for kind, _, _ in joins)

@@ -31,7 +31,8 @@ from runtime.enter import Entry, open_root, send_helper
 from runtime.errors import KernelError
 from runtime.execute import unified_fds
 from runtime.linux.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
-from runtime.seccomp import Prepared, compile_filter, prepare
+from runtime.seccomp import Prepared
+from runtime.seccomp.saved import prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def run(
 ) -> tuple[dict[str, object], Prepared | None]:
     """Carry out an `exec`; also gives the filter, compiled if it had to be. Raises CrecheError."""
     if document["seccomp"] and filter_ is None:
-        compiled = compile_filter(document["seccomp"])
-        filter_ = prepare(compiled.program, compiled.flags)
+        filter_ = prepared(document["seccomp"], lambda text: None)  # the launch has told
     entry = Entry(document["process"], fds[2], order["flags"], fds[3:EXEC_FDS], fds[1])
     entry.filter = filter_
     entry.keyring = document["keyring"]

@@ -9,16 +9,7 @@ import runtime.linux.process as p
 from runtime import lsm
 from runtime.channel import Channel, read_document
 from runtime.errors import CrecheError, InitError, KernelError
-from runtime.init import (
-    console,
-    credentials,
-    devices,
-    masks,
-    mounts,
-    procfs,
-    program,
-    rootfs,
-)
+from runtime.init import console, credentials, devices, masks, mounts, procfs, program, rootfs
 from runtime.init.become import become, become_root_inside, join_keyring, report, turn_into
 from runtime.init.descriptors import place
 from runtime.init.network import loopback_up

@@ -80,7 +80,6 @@ def _launch(container: Container) -> None:
     # Only processes that launch pay for what init needs.
     from runtime.channel import pair
     from runtime.launch import Launch, launch
-    from runtime.seccomp.saved import prepared
 
     request, plan = container.request, container.plan
     assert request is not None
@@ -107,8 +106,6 @@ def _launch(container: Container) -> None:
             tolerant=request.tolerant,
             scope=container.scope,
         )
-        if plan["seccomp"]:
-            order.filter = prepared(plan["seccomp"], container.log.warning)
         launched = launch(order, cgroup, container.log.warning)
         container.own_cgroup(cgroup.paths)
         container.adopt_init(launched.pid)
