@@ -272,8 +272,11 @@ def test_a_pid_file_that_cannot_be_written_undoes_all(
     assert cgroups_named(container_id) == []
 
 
-def test_two_at_once_for_one_id(runtime: Runtime, bundle: Bundles, container_id: str) -> None:
-    """One wins, the others are told; nothing of the winner's is touched."""
+def test_two_at_once_for_one_id(creche: Runtime, bundle: Bundles, container_id: str) -> None:
+    """One wins, the others are told; nothing of the winner's is touched.
+
+    With runC 1.1.5 two of them meet at its exec FIFO now and then, and an init is left.
+    """
     made = bundle(sh=IDLE)
     # Files, since the winner's init keeps its standard streams.
     errors = [made.path / f"errors{number}" for number in range(4)]
@@ -281,12 +284,12 @@ def test_two_at_once_for_one_id(runtime: Runtime, bundle: Bundles, container_id:
     for path in errors:
         with path.open("wb") as file:
             words = ["create", "-b", str(made), container_id]
-            processes.append(runtime.popen(words, stdout=subprocess.DEVNULL, stderr=file))
+            processes.append(creche.popen(words, stdout=subprocess.DEVNULL, stderr=file))
     results = [process.wait() for process in processes]
 
     assert sorted(results) == [0, 1, 1, 1]
     for path, status in zip(errors, results, strict=True):
         if status:
             assert "container with given ID already exists" in path.read_text()
-    assert runtime.status(container_id) == "created"
-    runtime.run(["start", container_id]).ok()
+    assert creche.status(container_id) == "created"
+    creche.run(["start", container_id]).ok()
