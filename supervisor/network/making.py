@@ -1,0 +1,207 @@
+"""What is there of networks, and one change of it: whole, or undone.
+
+What there is to be is written down first, so that the next creched finds out whatever one that was
+killed has left. Whoever calls sees to it that there is one change at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from runtime.errors import CrecheError
+from supervisor.network import carry, namespaces
+from supervisor.network.edges import Edge, refuse
+from supervisor.network.errors import NetworkError
+from supervisor.network.leases import Leases
+from supervisor.network.made import Made, load
+from supervisor.network.model import Endpoint, Mode, Network
+from supervisor.network.namespaces import in_a_thread
+from supervisor.network.naming import Names
+from supervisor.network.plan import Setup, compile_setup, declared
+from supervisor.network.watching import Expected
+from supervisor.store.files import Documents
+from supervisor.workload.model import Workload
+
+Report = Callable[..., object]
+
+
+class Making:
+    """See `service.Networks` for its parameters."""
+
+    def __init__(
+        self,
+        own: str,
+        leases: str,
+        networks: Mapping[str, Network],
+        find: Callable[[str], Workload | None],
+        report: Report,
+        damaged: Callable[[str, str, str], object],
+        edges: Sequence[Edge],
+    ) -> None:
+        self.names = Names(own)
+        self.networks = networks
+        self.made: dict[str, Made] = {}
+        """By workload; also of those that have ended, as long as others share their namespace."""
+        self.leases = Leases(Documents(leases, True, damaged) if leases else None)
+        self.edges = edges
+        self.expected = Expected()
+        self.find = find
+        self.report = report
+        self._records = Documents(f"{own}/networks", False, damaged)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Of all workloads, by name."""
+        return tuple(each for name in sorted(self.made) for each in self.made[name].endpoints)
+
+    def load(self) -> None:
+        """What an earlier creched has left. Raises OSError."""
+        self.leases.load()
+        for made in load(self._records):
+            self.made[made.workload] = made
+
+    def close(self) -> None:
+        """Nothing happens any more: leave no empty directories."""
+        for directory in (self._records.directory, self.names.namespaces):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass  # something is in it, or it is not there
+
+    async def share(self, workload: Workload) -> None:
+        """Make the networks of the workload whose namespace it shares. Raises NetworkError."""
+        owner = workload.settings.network[0].workload
+        if owner is None or owner in self.made:
+            return
+        other = self.find(owner)
+        if other is None:
+            raise NetworkError(f"network.workload: there is no workload {owner}")
+        if not other.settings.network or other.settings.network[0].mode in (
+            Mode.HOST,
+            Mode.NAMESPACE,
+        ):
+            raise NetworkError(
+                f"network.workload: {owner} has no network namespace to share; give it [network] "
+                'with mode = "bridge", "macvlan", "cni" or "none"'
+            )
+        await self.make(other)
+
+    def compile(self, workload: Workload) -> Setup:
+        """What its networks come to. Raises NetworkError, OSError."""
+        attachments = workload.settings.network
+        wanted = list(declared(attachments, self.networks))
+        leases = self.leases.give(workload.name, wanted, self.made) if wanted else {}
+        return compile_setup(self.names, workload.name, attachments, self.networks, leases)
+
+    async def make(self, workload: Workload) -> None:
+        """Have its networks there. Raises NetworkError, OSError; then they are not."""
+        name = workload.name
+        setup = self.compile(workload)
+        old = self.made.get(name)
+        same = old is not None and old.shape == setup.shape
+        if old is not None and not same:
+            shared = any(each.owner == name for each in self.made.values())
+            await self._take_down([old], keep_namespaces=shared)
+        if not same:
+            self.keep(Made.of(setup, False))
+        try:
+            # Also what is there: who may do as he likes with his network may have spoiled it.
+            await in_a_thread(partial(carry.establish, self.names, setup))
+            if old != Made.of(setup, True):
+                await self.apply()
+        except BaseException:
+            if not same:
+                await self._undo(setup)
+            raise
+        self.keep(Made.of(setup, True))
+        self.expected.add(setup)
+        if setup.endpoints and not same:
+            self.report(
+                "network-attached",
+                workload=name,
+                addresses=[str(a) for each in setup.endpoints for a in each.addresses],
+            )
+
+    async def _undo(self, setup: Setup) -> None:
+        try:
+            await self._remove([Made.of(setup, False)])
+            await self.apply()
+        except (CrecheError, OSError) as error:
+            self.trouble(setup.workload, error)
+
+    async def sweep(self, users: Collection[str]) -> list[str]:
+        """Remove what none of these workloads needs; whose it was."""
+        shared = {self.made[user].owner for user in users if user in self.made}
+        unneeded = [name for name in self.made if name not in users and name not in shared]
+        if not unneeded:
+            return []
+        try:
+            await self._remove([self.made[name] for name in unneeded])
+            await self.apply()
+        except (CrecheError, OSError) as error:
+            self.trouble(unneeded[0], error)
+        return [name for name in unneeded if name not in self.made]
+
+    async def strays(self) -> list[str]:
+        """Remove what is ours and nobody's; what it was. Raises OSError."""
+        links = [
+            link
+            for made in self.made.values()
+            for link in (*made.links, *(name for name, _ in made.bridges))
+        ]
+        kept = {name for name, made in self.made.items() if made.netns}
+        return await in_a_thread(partial(carry.strays, self.names, links, kept))
+
+    def others_left(self) -> bool:
+        """Whether there is a namespace, whoever's."""
+        return bool(namespaces.names(self.names.namespaces))
+
+    async def apply(self) -> list[str]:
+        """Have every edge be as it should; what was not. Raises NetworkError, OSError."""
+        endpoints = self.endpoints
+        refuse(self.edges, endpoints, self.networks)
+        told: list[str] = []
+        for edge in self.edges:
+            told += await in_a_thread(partial(edge.apply, endpoints, self.networks))
+        return told
+
+    def keep(self, made: Made) -> None:
+        """Write down what is to be. Raises OSError."""
+        os.makedirs(self._records.directory, 0o700, exist_ok=True)
+        if self.made.get(made.workload) != made:
+            self._records.save(made.workload, made.to_json())
+            self.made[made.workload] = made
+
+    def forget(self, names: Iterable[str]) -> None:
+        """They are not declared any more: their addresses are free."""
+        for name in names:
+            try:
+                self.leases.forget(name)
+            except OSError as error:
+                self.trouble(name, error)
+
+    def trouble(self, name: str | None, error: Exception) -> None:
+        """Report what went wrong where nobody waits for it."""
+        self.report("network-trouble", workload=name, message=str(error))
+
+    async def _remove(self, unneeded: Sequence[Made]) -> None:
+        """All at once: the kernel takes as long for many links as for one."""
+        await self._take_down(unneeded, keep_namespaces=False)
+        for made in unneeded:
+            self.made.pop(made.workload, None)
+            self._records.remove(made.workload)
+
+    async def _take_down(self, some: Sequence[Made], keep_namespaces: bool) -> None:
+        names = {made.workload for made in some}
+        others = [other for other in self.made.values() if other.workload not in names]
+        used = {bridge for other in others for bridge in other.bridges}
+        bridges = {bridge for made in some for bridge in made.bridges} - used
+        for made in some:
+            self.expected.drop(made)
+        for name, _ in bridges:
+            self.expected.drop_bridge(name)
+        links = [link for made in some for link in made.links]
+        kept = [made.netns for made in some if made.netns and not keep_namespaces]
+        await in_a_thread(partial(carry.take_down, self.names, links, kept, bridges))
