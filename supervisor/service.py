@@ -163,6 +163,7 @@ class Service:
             "reload": self.reload,
             "reexec": self.reexec,
             "logs": self._logs,
+            "networks": self.networks.view,
         }
 
     def _logs(self, name: str, lines: int, follow: bool) -> AsyncIterator[str]:

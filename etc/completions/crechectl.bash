@@ -5,7 +5,7 @@ _crechectl() {
     local kind='' value='' word
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case $word in
-        status|start|stop|restart|kill|reset|logs|events|explain|plan|reload|reexec|wait|check|top) command=$word; break ;;
+        status|start|stop|restart|kill|reset|logs|events|explain|plan|reload|reexec|wait|net|check|top) command=$word; break ;;
         esac
     done
     case $command in
@@ -22,6 +22,7 @@ _crechectl() {
     reload) flags='--help --json' kind='' ;;
     reexec) flags='--help' kind='' ;;
     wait) flags='--help --for --timeout' kind='workload' ;;
+    net) flags='--help --draw --svg --json' kind='' ;;
     check) flags='--help --json' kind='directory' ;;
     top) flags='--help --interval' kind='' ;;
     esac
@@ -34,6 +35,7 @@ _crechectl() {
     -n|--tail) kind='number' value=yes ;;
     --for) kind='target' value=yes ;;
     --timeout) kind='number' value=yes ;;
+    --svg) kind='file' value=yes ;;
     --interval) kind='number' value=yes ;;
     esac
     COMPREPLY=()
@@ -42,7 +44,7 @@ _crechectl() {
         return
     fi
     if [[ -z $value && -z $command ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'status start stop restart kill reset logs events explain plan reload reexec wait check top' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'status start stop restart kill reset logs events explain plan reload reexec wait net check top' -- "$current")
         return
     fi
     case $kind in

@@ -15,6 +15,7 @@ from supervisor.control.request import Access, Later, Refused, Response, Stream,
 from supervisor.control.schema import plain
 from supervisor.control.table import Call
 from supervisor.control.types import Supervised
+from supervisor.network.drawing import svg
 from supervisor.nursery import Refused as NotNow
 from supervisor.status import WorkloadStatus
 
@@ -57,6 +58,16 @@ async def status(creched: Supervised, call: Call) -> Response:
 async def usage(creched: Supervised, call: Call) -> Response:
     """Every container."""
     return answer({"usage": [plain(found) for found in creched.usages()]})
+
+
+async def networks(creched: Supervised, call: Call) -> Response:
+    """As they are now."""
+    return answer(plain(creched.networks()))
+
+
+async def networks_svg(creched: Supervised, call: Call) -> Response:
+    """For the status page, which shows it as an image."""
+    return page.drawing(svg(plain(creched.networks())))
 
 
 async def events(creched: Supervised, call: Call) -> Stream:

@@ -36,6 +36,11 @@ def file(path: str) -> Response:
     return Response(200, _content(name), kind, _HEADERS)
 
 
+def drawing(text: str) -> Response:
+    """An image, with the same guards: a browser may be led to it as to a page."""
+    return Response(200, text.encode(), "image/svg+xml", _HEADERS)
+
+
 @functools.cache
 def _content(name: str) -> bytes:
     return (Path(__file__).parent / "files" / name).read_bytes()

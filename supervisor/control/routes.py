@@ -9,6 +9,7 @@ from supervisor.control.request import Access
 from supervisor.control.schema import Schema, of_type
 from supervisor.control.table import NAME, Parameter, Route
 from supervisor.control.usage import Usage
+from supervisor.network.view import Topology
 from supervisor.status import WorkloadStatus
 
 TARGETS = ("started", "ready", "healthy", "exited", "completed", "failed")
@@ -162,6 +163,24 @@ ROUTES: tuple[Route, ...] = (
         handlers.usage,
         Access.PAGE,
         schema=_list_of("usage", Usage),
+    ),
+    Route(
+        "GET",
+        "/networks",
+        "networks",
+        "Networks, interfaces of workloads that are attached to them, and who has which address.",
+        handlers.networks,
+        Access.PAGE,
+        schema=of_type(Topology),
+    ),
+    Route(
+        "GET",
+        "/networks.svg",
+        "networks-svg",
+        "The same as a drawing.",
+        handlers.networks_svg,
+        Access.PAGE,
+        type="image/svg+xml",
     ),
     Route(
         "GET",

@@ -9,6 +9,7 @@ import trio
 
 from supervisor.control.request import Request
 from supervisor.control.usage import Usage
+from supervisor.network.view import Topology
 from supervisor.status import WorkloadStatus
 from supervisor.store.journal import Journal
 
@@ -60,6 +61,9 @@ class Supervised(Protocol):
 
     def counts(self) -> Counts:
         """Endings by workload and cause, since this creched began."""
+
+    def networks(self) -> Topology:
+        """Networks, and who is on them."""
 
     def logs(self, name: str, lines: int, follow: bool) -> AsyncIterator[str]:
         """Records of what it writes. Iterating raises CrecheError if nothing is kept."""

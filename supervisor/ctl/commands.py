@@ -143,6 +143,17 @@ COMMANDS: tuple[Command, ...] = (
         "Exit status 6 when the time is over.",
     ),
     Command(
+        "net",
+        "show networks, who is on them, and who has which address",
+        "net",
+        (
+            Option("--draw", "Draw them as a tree."),
+            Option("--svg", "Draw them into a file (`-`: standard output).", "FILE", "file"),
+            JSON,
+        ),
+        "Leases that are `held` are kept for workloads that are not attached now.",
+    ),
+    Command(
         "check",
         "say what is wrong with the workload directories in DIR",
         "check",

@@ -22,6 +22,7 @@ from supervisor.network.made import Made
 from supervisor.network.making import Making, Report
 from supervisor.network.model import Attachment, Endpoint, Network
 from supervisor.network.namespaces import in_a_thread
+from supervisor.network.view import Topology, topology
 from supervisor.network.watching import listen
 from supervisor.record import Resumed
 from supervisor.workload.model import Workload
@@ -73,6 +74,10 @@ class Networks:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Of all workloads, by name."""
         return self._making.endpoints
+
+    def view(self) -> Topology:
+        """As they are shown."""
+        return topology(self.networks, self.made, self._attached, self.leases.held)
 
     def load(self) -> None:
         """What an earlier creched has left. Raises OSError."""

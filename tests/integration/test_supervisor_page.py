@@ -40,7 +40,9 @@ def creched(tmp_path: Path) -> Iterator[Creched]:
     made.add("web", SLEEPER)
     made.add("job", '[container]\nargs = ["/usr/bin/sh", "-c", "exit 3"]\n[restart]\nlimit = 1\n')
     config = tmp_path / "creched.toml"
-    config.write_text(f'[http]\nlisten = "127.0.0.1:{free_port()}"\n')
+    config.write_text(
+        f'[http]\nlisten = "127.0.0.1:{free_port()}"\n[networks.a]\nsubnet = "10.79.0.0/24"\n'
+    )
     config.chmod(0o644)
     tmp_path.chmod(0o755)
     yield made.start("--config", str(config))
@@ -93,6 +95,10 @@ def test_live(creched: Creched, browser: WebDriver, tmp_path: Path) -> None:
     eventually(browser, lambda page: "running" in row(page, "web"))
     eventually(browser, lambda page: page.find_element(By.ID, "live").text == "live")
     eventually(browser, lambda page: "MiB" in row(page, "web") or "KiB" in row(page, "web"))
+    # The drawing of the networks: an image that this browser takes for one.
+    drawn = browser.find_element(By.CSS_SELECTOR, "#networks img")
+    eventually(browser, lambda page: drawn.is_displayed())
+    eventually(browser, lambda page: drawn.get_property("naturalWidth") == 910)
     creched.wait_for("gave-up", "job")
     eventually(browser, lambda page: "failed" in row(page, "job"))
     eventually(browser, lambda page: "gave-up" in page.find_element(By.ID, "events").text)
@@ -105,7 +111,7 @@ def test_live(creched: Creched, browser: WebDriver, tmp_path: Path) -> None:
     hostile = '"<img src=x onerror=document.title=1>" = 1\n'
     creched.add("evil", hostile)
     eventually(browser, lambda page: "<img src=x" in page.find_element(By.ID, "events").text)
-    assert browser.find_elements(By.TAG_NAME, "img") == []
+    assert browser.find_elements(By.CSS_SELECTOR, "img[src=x]") == []
     assert browser.title == "creched"
     complaints = browser.get_log("browser")  # type: ignore[no-untyped-call]
     assert [each for each in complaints if "chrome://" not in each["message"]] == []

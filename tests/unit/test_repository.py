@@ -29,7 +29,7 @@ MAY_USE = {
         **dict.fromkeys(("trio", "structlog", "pyroute2", "pyinotify", "outcome")),
         "h11": {"supervisor/control/connection.py"},
         "prometheus_client": {"supervisor/control/metrics.py"},
-        "rich": {"supervisor/ctl/table.py", "supervisor/ctl/top.py"},
+        "rich": {"supervisor/ctl/net.py", "supervisor/ctl/table.py", "supervisor/ctl/top.py"},
     },
     "tests": {
         **dict.fromkeys(("pytest", "hypothesis", "trio", "pytest_trio", "structlog")),

@@ -14,6 +14,7 @@ const cpu = new Map();
 let clock = { now: 0, at: 0 };
 let fetching = false;
 let again = false;
+let drawn = "";
 
 const at = (id) => document.getElementById(id);
 
@@ -108,6 +109,18 @@ function tick() {
   }
 }
 
+// The drawing is made by creched; it is asked for again when it would be another one.
+async function draw(networks) {
+  const text = JSON.stringify(networks);
+  if (text === drawn) return;
+  const answer = await fetch("networks.svg", { cache: "no-store" });
+  if (!answer.ok) return;
+  const image = `data:image/svg+xml,${encodeURIComponent(await answer.text())}`;
+  document.querySelector("#networks img").src = image;
+  at("networks").hidden = networks.networks.length === 0 && networks.interfaces.length === 0;
+  drawn = text;
+}
+
 // One request at a time, however many events come.
 async function refresh() {
   if (fetching) { again = true; return; }
@@ -115,10 +128,12 @@ async function refresh() {
   try {
     do {
       again = false;
-      const [about, found] = await Promise.all([get("about"), get("workloads")]);
+      const [about, found, networks] =
+        await Promise.all([get("about"), get("workloads"), get("networks")]);
       clock = { now: about.now, at: performance.now() };
       at("about").textContent = `${about.release} · ${about.directory} · process ${about.pid}`;
       show(found.workloads);
+      await draw(networks);
     } while (again);
   } catch {
     // The event stream tells that creched has gone, and comes back with it.
