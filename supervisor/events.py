@@ -129,7 +129,8 @@ REPORTS: dict[str, Report] = {
     "workload-refused": Report(
         "error",
         ("workload", "file", "line", "key", "message"),
-        "Its directory is not in order; one event for each mistake. Nothing of it was started.",
+        "Its directory is not in order; one event for each mistake. Nothing of it was started. "
+        "`workload-loaded` or `workload-removed` tells how that ends.",
     ),
     "change-refused": Report(
         "error",
@@ -258,7 +259,9 @@ REPORTS: dict[str, Report] = {
     ),
     "command-ended": Report("info", ("workload", "command"), "It has ended well."),
     "command-failed": Report("error", ("workload", "command", "message"), "It has not."),
-    "workload-removed": Report("info", ("workload",), "It is not looked after any more."),
+    "workload-removed": Report(
+        "info", ("workload",), "It is not looked after any more: its directory has gone."
+    ),
     "hurried": Report("warning", _CHANGE, "Hooks that were still running are killed."),
     "stopped": Report("info", (*_CHANGE, "result", "restarts"), "It has ended, as was asked."),
     "oom": Report(

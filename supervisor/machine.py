@@ -46,6 +46,7 @@ class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"
+    REFUSED = "refused"  # its directory is not in order, and there is nothing to look after
 
 
 STATUS = {

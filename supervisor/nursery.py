@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from supervisor import escalation, policy, reporting, resume
+from supervisor import escalation, mistakes, policy, reporting, resume
 from supervisor.container import Engine
 from supervisor.events import EventLog
 from supervisor.groups import Group
 from supervisor.keeper import Keeper
 from supervisor.machine import Event, State
+from supervisor.mistakes import Mistakes
 from supervisor.order.needs import Target
 from supervisor.order.reached import has_reached
 from supervisor.ordering import Ordering
 from supervisor.policy import OnLimit
 from supervisor.record import Intent, MemoryRecords, Records, Resumed
 from supervisor.status import WorkloadStatus
-from supervisor.workload.model import Workload
+from supervisor.workload.model import Settings, Workload
 from supervisor.world import World
 
 
@@ -27,7 +29,11 @@ class Refused(Exception):
 
 
 class Nursery:
-    """All workloads of one creched. Methods that take a name raise KeyError for an unknown one."""
+    """All workloads of one creched.
+
+    Methods that take a name raise KeyError for an unknown one. What an operator can ask for raises
+    Refused for one of which no version can be used.
+    """
 
     def __init__(
         self,
@@ -41,6 +47,8 @@ class Nursery:
         self.keepers: dict[str, Keeper] = {}
         self.left: dict[str, Resumed] = {}
         """How an earlier creched has left workloads, by name, until they are added."""
+        self.mistakes: dict[str, Mistakes] = {}
+        """What is wrong with workload directories, by name; the Directories keep it."""
         self.exit_status: int | None = None
         """What creched is to exit with, if a workload's `on-limit` stopped it."""
         self._engine = engine
@@ -144,6 +152,22 @@ class Nursery:
             event.set()
         self._check_settled()
 
+    def take_stray(self, name: str, told: bool = False) -> bool:
+        """What an earlier creched left of a workload that is not declared; whether there is any.
+
+        It is looked after, only to be removed: how else is not known. Of one without any nothing is
+        remembered, which is its removal; an event says so, unless it was `told`.
+        """
+        left = self.left.get(name)
+        if left is None or (left.container is None and left.exit is None):
+            self.left.pop(name, None)
+            if not told:
+                self._log.emit("workload-removed", workload=name)
+            self._records.forget(name)
+            return False
+        self.add(Workload(name, left.record.directory or os.devnull, Settings(), {}))
+        return True
+
     def _begin(self, keeper: Keeper) -> None:
         assert self._tasks is not None
         scope = self._scopes[keeper.name] = trio.CancelScope()
@@ -175,7 +199,7 @@ class Nursery:
 
     def kill(self, name: str, signal: int, who: str) -> None:
         """Send its first process a signal. Raises Refused if there is none."""
-        keeper = self.keepers[name]
+        keeper = self.keeper(name)
         run = keeper.current
         if run is None or run.container.pid is None or run.exit_seen.is_set():
             raise Refused(f"{name} does not run")
@@ -187,15 +211,24 @@ class Nursery:
 
     def reset(self, name: str, who: str) -> None:
         """Forget past failures: the series of delays and the window begin anew."""
-        self.keepers[name].post(Event.RESET, "request", f"reset by {who}")
+        self.keeper(name).post(Event.RESET, "request", f"reset by {who}")
 
     def status(self, name: str) -> WorkloadStatus:
         """How a workload stands."""
-        return reporting.status(self.keepers[name])
+        keeper = self.keepers.get(name)
+        if keeper is None:
+            return mistakes.status(name, self.mistakes[name], self.left.get(name))
+        return reporting.status(keeper, mistakes.problems(self.mistakes, name))
 
     def statuses(self) -> list[WorkloadStatus]:
         """How all of them stand, by name."""
-        return [reporting.status(self.keepers[name]) for name in sorted(self.keepers)]
+        return [self.status(name) for name in sorted({*self.keepers, *self.mistakes})]
+
+    def keeper(self, name: str) -> Keeper:
+        """Who looks after a workload that an operator asks about."""
+        if name not in self.keepers and name in self.mistakes:
+            raise Refused(f"{name} is refused: {self.mistakes[name]}")
+        return self.keepers[name]
 
     async def reached(self, name: str, target: str) -> None:
         """Until a workload has come as far as `target` (a Target). KeyError also if it is removed.
@@ -203,12 +236,12 @@ class Nursery:
         Raises ValueError if there is no such target.
         """
         goal = Target(target)
-        if not has_reached(self.keepers[name], goal):
+        if not has_reached(self.keeper(name), goal):
             await self.next_move(name, goal)
-            self.keepers[name]  # it may have been removed
+            self.keeper(name)  # it may have been removed
 
     def _want(self, name: str, intent: Intent) -> Keeper:
-        keeper = self.keepers[name]
+        keeper = self.keeper(name)
         if intent is Intent.UP and self._stopping:
             raise Refused("creched is stopping")
         keeper.intent = intent

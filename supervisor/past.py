@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 
 from supervisor import adopt
@@ -12,7 +11,6 @@ from supervisor.nursery import Nursery
 from supervisor.record import Resumed
 from supervisor.store.journal import Journal
 from supervisor.store.records import StoredRecords
-from supervisor.workload.model import Settings, Workload
 
 
 class Past:
@@ -53,25 +51,16 @@ class Past:
     ) -> list[str]:
         """Have the nursery look after what was left of workloads that it does not know.
 
-        Only to be stopped: how they are to be looked after is not known. `but`: not these. What is
-        remembered of workloads of which nothing else is left is forgotten, which is their removal,
-        unless that was told; but not if they may be `declared` where nobody can read it. Gives the
-        names.
+        See Nursery.take_stray. `but`: not these. What is remembered of workloads of which nothing
+        else is left stays if they may be `declared` where nobody can read it. Gives the names.
         """
         taken = []
         for name in [name for name in nursery.left if name not in but]:
             resumed = nursery.left[name]
-            if resumed.container is None and resumed.exit is None:
-                if declared:
-                    continue
-                del nursery.left[name]
-                if name not in self._removed:
-                    self._log.emit("workload-removed", workload=name)
-                self.records.forget(name)
+            if declared and resumed.container is None and resumed.exit is None:
                 continue
-            directory = resumed.record.directory or os.devnull
-            nursery.add(Workload(name, directory, Settings(), {}))
-            taken.append(name)
+            if nursery.take_stray(name, told=name in self._removed):
+                taken.append(name)
         return taken
 
     def close(self) -> None:

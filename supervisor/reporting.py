@@ -14,6 +14,7 @@ from supervisor.status import WorkloadStatus
 
 if TYPE_CHECKING:
     from supervisor.keeper import Keeper
+    from supervisor.workload.errors import Problem
 
 
 def values(keeper: Keeper, old: State, cause: str, reason: str) -> dict[str, object]:
@@ -75,8 +76,8 @@ def health(keeper: Keeper) -> str | None:
     return None if run is None or keeper.state not in machine.ALIVE else run.health
 
 
-def status(keeper: Keeper) -> WorkloadStatus:
-    """Everything that can be asked."""
+def status(keeper: Keeper, problems: tuple[Problem, ...] = ()) -> WorkloadStatus:
+    """Everything that can be asked. `problems`: what is wrong with its files."""
     run, settings = keeper.current, keeper.workload.settings
     held = None if run is None or run.exit_seen.is_set() else run
     now = keeper.now()
@@ -109,6 +110,7 @@ def status(keeper: Keeper) -> WorkloadStatus:
         generation=keeper.workload.generation,
         directory=keeper.workload.directory,
         policy=settings.restart.when.value,
+        problems=problems,
     )
 
 

@@ -167,7 +167,7 @@ class Service:
         }
 
     def _logs(self, name: str, lines: int, follow: bool) -> AsyncIterator[str]:
-        return self.engine.output.read(self.nursery.keepers[name].workload, lines, follow)
+        return self.engine.output.read(self.nursery.keeper(name).workload, lines, follow)
 
     def _find(self, name: str) -> Workload | None:
         keeper = self.nursery.keepers.get(name)
@@ -279,7 +279,7 @@ class Service:
             return await self.directories.load(self.nursery.left)
         except FileNotFoundError as error:
             if once:
-                raise WorkloadError(Problem(self.workloads, "", "does not exist")) from error
+                raise WorkloadError(Problem(self.workloads, None, "does not exist")) from error
             return Plan()
 
     def _unread(self, found: Plan) -> Collection[str]:

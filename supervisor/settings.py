@@ -112,4 +112,4 @@ def read_settings(path: str | None) -> Settings:
 def _without(path: str | None, file: str) -> Settings:
     if path is None:
         return Settings()
-    raise WorkloadError(Problem(file, "", "does not exist"))
+    raise WorkloadError(Problem(file, None, "does not exist"))

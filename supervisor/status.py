@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from supervisor.policy import Ending
+from supervisor.workload.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadStatus:
     """One workload at one moment.
 
-    Times (`since`, `started_at`, `next_attempt_at`) are seconds since boot, suspended time
-    included, as `now` of /about and `monotonic` of the events are.
+    One of which no version can be used has the status `refused`, `problems`, and neither `policy`
+    nor `start` (""). Times (`since`, `started_at`, `next_attempt_at`) are seconds since boot,
+    suspended time included, as `now` of /about and `monotonic` of the events are.
     """
 
     name: str
@@ -49,6 +51,8 @@ class WorkloadStatus:
     generation: int
     directory: str
     policy: str
+    problems: tuple[Problem, ...]
+    """What is wrong with its files; what runs, if something does, is a version before them."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON has it."""

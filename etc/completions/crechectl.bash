@@ -48,7 +48,7 @@ _crechectl() {
         return
     fi
     case $kind in
-    workload) mapfile -t COMPREPLY < <(compgen -W "$(crechectl status --json 2>/dev/null | sed -n 's/^ *"name": "\([^"]*\)".*/\1/p')" -- "$current") ;;
+    workload) mapfile -t COMPREPLY < <(compgen -W "$(crechectl status --json 2>/dev/null | sed -n 's/^ *"name": "\([A-Za-z0-9][A-Za-z0-9_.-]*\)".*/\1/p')" -- "$current") ;;
     target) mapfile -t COMPREPLY < <(compgen -W 'started ready healthy exited completed failed' -- "$current") ;;
     signal) mapfile -t COMPREPLY < <(compgen -W 'SIGABRT SIGALRM SIGBUS SIGCHLD SIGCONT SIGFPE SIGHUP SIGILL SIGINT SIGIO SIGKILL SIGPIPE SIGPROF SIGPWR SIGQUIT SIGRTMAX SIGRTMIN SIGSEGV SIGSTKFLT SIGSTOP SIGSYS SIGTERM SIGTRAP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGUSR1 SIGUSR2 SIGVTALRM SIGWINCH SIGXCPU SIGXFSZ' -- "$current") ;;
     directory) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;

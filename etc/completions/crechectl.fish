@@ -1,6 +1,6 @@
 # fish completion of crechectl; made by supervisor/ctl/completion.py out of the table of commands
 function __crechectl_workloads
-    crechectl status --json 2>/dev/null | sed -n 's/^ *"name": "\([^"]*\)".*/\1/p'
+    crechectl status --json 2>/dev/null | sed -n 's/^ *"name": "\([A-Za-z0-9][A-Za-z0-9_.-]*\)".*/\1/p'
 end
 complete -c crechectl -f
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -l socket -d 'The control socket (default: $CRECHE_SOCKET, else ROOT/.creched/control.sock).' -r -F

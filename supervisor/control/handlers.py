@@ -97,7 +97,10 @@ async def logs(creched: Supervised, call: Call) -> Stream:
     """What is kept, then what comes."""
     given = call.parameters
     _status(creched, call)
-    records = creched.logs(given["name"], given["lines"], given["follow"])
+    try:
+        records = creched.logs(given["name"], given["lines"], given["follow"])
+    except NotNow as error:
+        raise Refused(409, str(error)) from None
     return Stream(log_stream(records, creched.closing), event_stream.TYPE)
 
 
@@ -114,6 +117,8 @@ async def wait(creched: Supervised, call: Call) -> Later:
                 return answer(plain(creched.nursery.status(name)))
             except KeyError:
                 return _unknown(name).response()
+            except NotNow as error:
+                return Refused(409, str(error)).response()
         return Refused(504, f"{name} was not {target} within {timeout:g} s").response()
 
     return Later(response)

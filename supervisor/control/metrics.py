@@ -82,10 +82,15 @@ def _workloads(statuses: Sequence[WorkloadStatus], counts: Counts) -> Iterator[M
         "When its program was started, in seconds since boot.",
         labels=by_name,
     )
+    problems = GaugeMetricFamily(
+        "creche_workload_problems", "Mistakes in its files, which are not used.", labels=by_name
+    )
     for found in statuses:
-        label = [found.name]
+        # What is refused may have any bytes for a name.
+        label = [found.name.encode("utf-8", "replace").decode()]
         for status in Status:
-            state.add_metric([found.name, status.value], float(found.status == status.value))
+            state.add_metric([*label, status.value], float(found.status == status.value))
+        problems.add_metric(label, len(found.problems))
         ready.add_metric(label, float(found.ready))
         if found.health is not None:
             health.add_metric(label, float(found.health == "healthy"))
@@ -98,7 +103,7 @@ def _workloads(statuses: Sequence[WorkloadStatus], counts: Counts) -> Iterator[M
     )
     for (name, cause), count in sorted(counts.items()):
         exits.add_metric([name, cause], count)
-    return iter((state, ready, health, restarts, window, started, exits))
+    return iter((state, ready, health, restarts, window, started, problems, exits))
 
 
 def _usages(usages: Sequence[Usage]) -> Iterator[Metric]:

@@ -202,7 +202,7 @@ ROUTES: tuple[Route, ...] = (
         Access.READ,
         parameters=(_NAME, _FOR, _TIMEOUT),
         schema=of_type(WorkloadStatus),
-        errors=(404, 504),
+        errors=(404, 409, 504),
     ),
     Route(
         "GET",
@@ -214,7 +214,7 @@ ROUTES: tuple[Route, ...] = (
         Access.READ,
         parameters=(_NAME, _LINES, _FOLLOW),
         type="text/event-stream",
-        errors=(404,),
+        errors=(404, 409),
     ),
     _command("start", "Start it, also when it has been stopped, has ended or has failed."),
     _command("stop", "End it gracefully, and leave it stopped, also after a restart of creched."),

@@ -11,6 +11,8 @@ from supervisor.ctl.problem import Problem
 
 def run(options: argparse.Namespace) -> int:
     """Mistakes in the form FILE:LINE: KEY: MESSAGE."""
+    from dataclasses import asdict
+
     from supervisor.directories.cycles import refuse_cycles
     from supervisor.workload.directory import Reading, read_all
     from supervisor.workload.errors import WorkloadError
@@ -28,10 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         document = {
             "good": [workload.name for workload in good],
-            "problems": [
-                {"file": each.file, "line": each.line, "key": each.key, "message": each.message}
-                for each in problems
-            ],
+            "problems": [asdict(each) for each in problems],
         }
         print(json.dumps(document, indent=2))
         return FAILED if bad else DONE

@@ -21,8 +21,9 @@ TIMEOUT = 6
 
 STATUSES = {
     DONE: "What was asked for was done.",
-    FAILED: "`status`: a workload has failed or is unhealthy. `check`: a workload directory is not "
-    "in order. `reload`: a workload was refused. Any command: creched could not do it.",
+    FAILED: "`status`: a workload has failed, is unhealthy or refused. `check`: a workload "
+    "directory is not in order. `reload`: a workload was refused. Any command: creched could not "
+    "do it.",
     USAGE: "The command line was not understood, or a file cannot be read.",
     UNREACHABLE: "creched does not answer at the socket, or it may not be connected to.",
     UNKNOWN: "There is no such workload.",
@@ -85,7 +86,7 @@ COMMANDS: tuple[Command, ...] = (
         "status",
         (Option("NAME", "Only these workloads.", kind="workload", many=True), JSON),
         "With one name, everything that is known about it. Exit status 1 if one that is shown has "
-        "failed or is unhealthy.",
+        "failed, is unhealthy, or is refused since its directory is not in order.",
     ),
     Command("start", "start workloads, and remember that they are wanted", "act", (NAMES, WAIT)),
     Command("stop", "stop workloads, and leave them stopped", "act", (NAMES, WAIT)),

@@ -17,7 +17,7 @@ DIRECTORY = Path(__file__).parents[2] / "etc" / "completions"
 SIGNALS = sorted(each.name for each in signal.Signals)
 _ASK = (
     "crechectl status --json 2>/dev/null | "
-    """sed -n 's/^ *"name": "\\([^"]*\\)".*/\\1/p'"""
+    """sed -n 's/^ *"name": "\\([A-Za-z0-9][A-Za-z0-9_.-]*\\)".*/\\1/p'"""
 )
 _HEAD = "made by supervisor/ctl/completion.py out of the table of commands"
 

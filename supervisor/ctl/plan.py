@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from supervisor.ctl import table
+from supervisor.ctl import table, words
 from supervisor.ctl.client import Client
 from supervisor.ctl.commands import DONE, FAILED
 from supervisor.ctl.words import clean
@@ -38,14 +38,14 @@ def run(client: Client, options: argparse.Namespace) -> int:
     sys.stdout.flush()
     for step in found["steps"]:
         for problem in step["problems"]:
-            print(clean(_problem(problem)), file=sys.stderr)
+            print(words.problem(problem), file=sys.stderr)
     return status
 
 
 def row(step: dict[str, Any]) -> list[str]:
     """One line of the table."""
     action = step["action"]
-    return [step["workload"], _DOES.get(action, action), clean("; ".join(_because(step)))]
+    return [clean(step["workload"]), _DOES.get(action, action), clean("; ".join(_because(step)))]
 
 
 def _because(step: dict[str, Any]) -> Iterator[str]:
@@ -61,9 +61,3 @@ def _because(step: dict[str, Any]) -> Iterator[str]:
     if step["problems"]:
         count = len(step["problems"])
         yield f"{count} mistake{'s' if count > 1 else ''} in its files"
-
-
-def _problem(problem: dict[str, Any]) -> str:
-    where = problem["file"] if problem["line"] is None else f"{problem['file']}:{problem['line']}"
-    parts = [where, problem["key"], problem["message"]]
-    return ": ".join(part for part in parts if part)

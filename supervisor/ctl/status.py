@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from supervisor.ctl import table
+from supervisor.ctl import table, words
 from supervisor.ctl.client import Client
 from supervisor.ctl.commands import DONE, FAILED
 from supervisor.ctl.words import clean, ending, span
@@ -37,7 +37,10 @@ def run(client: Client, options: argparse.Namespace) -> int:
 
 def judge(statuses: list[dict[str, Any]]) -> int:
     """The exit status."""
-    bad = any(found["status"] == "failed" or found["health"] == "unhealthy" for found in statuses)
+    bad = any(
+        found["status"] in ("failed", "refused") or found["health"] == "unhealthy"
+        for found in statuses
+    )
     return FAILED if bad else DONE
 
 
@@ -48,13 +51,15 @@ def state(status: dict[str, Any]) -> str:
         return f"{word}, unhealthy"
     if word == "running" and not status["ready"]:
         return f"{word}, not ready"
+    if word != "refused" and status["problems"]:
+        return f"{word}, files refused"
     return word
 
 
 def row(status: dict[str, Any], now: float) -> list[str]:
     """One line of the table."""
     return [
-        status["name"],
+        clean(status["name"]),
         state(status),
         span(now - status["since"]),
         str(status["restarts"]),
@@ -68,10 +73,12 @@ def facts(status: dict[str, Any], now: float) -> list[tuple[str, str]]:
     limit = f" of {status['limit']}" if status["limit"] else ""
     window = f"{status['window_used']}{limit} in the window of its policy"
     next_at = status["next_attempt_at"]
+    refused = status["status"] == "refused"
     found: list[tuple[str, object]] = [
         ("workload", status["name"]),
         ("status", f"{state(status)} for {span(now - status['since'])}"),
-        ("why", status["why"]),
+        ("why", None if refused else status["why"]),
+        *(("mistake", words.problem(each)) for each in status["problems"]),
         ("says", status["status_text"]),
         ("health", status["health"]),
         ("process", status["pid"]),
@@ -79,8 +86,8 @@ def facts(status: dict[str, Any], now: float) -> list[tuple[str, str]]:
         ("attempt", status["attempt"] or None),
         ("next start", None if next_at is None else f"in {span(next_at - now)}"),
         ("last end", ending(status["exit"]) if status["exit"] else None),
-        ("restarts", f"{status['restarts']} ({window})"),
-        ("policy", f"restart {status['policy']}, start {status['start']}"),
+        ("restarts", None if refused else f"{status['restarts']} ({window})"),
+        ("policy", None if refused else f"restart {status['policy']}, start {status['start']}"),
         ("wanted", {"up": "started by hand", "down": "stopped by hand"}.get(status["intent"])),
         ("group", status["group"]),
         ("after", ", ".join(status["after"])),

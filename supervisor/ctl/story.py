@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from supervisor.ctl.words import ending, span
+from supervisor.ctl.words import ending, problem, span
 
 Event = dict[str, Any]
 Status = dict[str, Any]
@@ -27,6 +27,7 @@ _STANDING = {
     "done": "ended as it should {} ago",
     "failed": "failed {} ago",
     "stopped": "was stopped {} ago",
+    "refused": "has been refused for {}",
 }
 
 
@@ -62,7 +63,7 @@ def _standing(status: Status, now: float) -> str:
             sentence += ", but is not ready"
         elif status["health"] == "healthy":
             sentence += ", and is healthy"
-    if status["why"] and not status["waiting_for"]:  # which would say the same
+    if status["why"] and not status["waiting_for"] and status["status"] != "refused":
         sentence += f": {status['why']}"
     return sentence + "."
 
@@ -166,6 +167,12 @@ def _output(events: Sequence[Event]) -> list[str]:
 def _next(status: Status, now: float) -> list[str]:
     name, word = status["name"], status["status"]
     found = []
+    if status["problems"]:
+        used = "nothing of it" if word == "refused" else "the version before"
+        found.append(f"Its files are not in order; until they are, {used} is used:")
+        found += [f"  {problem(each)}" for each in status["problems"]]
+    if word == "refused" and status["pid"]:
+        found.append(f"Its container (process {status['pid']}) is left as it is.")
     at = status["next_attempt_at"]
     if at is not None:
         left = span(max(0.0, at - now))

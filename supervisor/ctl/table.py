@@ -9,12 +9,14 @@ COLOURS = {
     "running": "green",
     "done": "green",
     "failed": "bold red",
+    "refused": "bold red",
     "unhealthy": "bold red",
     "restarting": "yellow",
     "starting": "yellow",
     "stopping": "yellow",
     "waiting": "yellow",
     "exited": "yellow",
+    "files refused": "yellow",
     "stopped": "dim",
 }
 

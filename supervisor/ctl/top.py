@@ -15,7 +15,7 @@ from supervisor.ctl import table
 from supervisor.ctl.client import Client
 from supervisor.ctl.commands import DONE
 from supervisor.ctl.status import state
-from supervisor.ctl.words import size, span
+from supervisor.ctl.words import clean, size, span
 
 COLUMNS = (
     "name",
@@ -76,7 +76,10 @@ class Seen:
         self, status: dict[str, Any], usage: dict[str, Any] | None, now: float
     ) -> tuple[float, list[str]]:
         name = status["name"]
-        head, tail = [name, state(status)], [str(status["restarts"]), span(now - status["since"])]
+        head, tail = (
+            [clean(name), state(status)],
+            [str(status["restarts"]), span(now - status["since"])],
+        )
         if usage is None:
             self._cpu.pop(name, None)
             return -1.0, [*head, *["-"] * 6, *tail]

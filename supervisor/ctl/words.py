@@ -11,6 +11,12 @@ def clean(text: object) -> str:
     )
 
 
+def problem(found: dict[str, object]) -> str:
+    """A mistake in a file: `FILE:LINE: KEY: MESSAGE`, the parts that are not known left out."""
+    where = found["file"] if found["line"] is None else f"{found['file']}:{found['line']}"
+    return clean(": ".join(str(part) for part in (where, found["key"], found["message"]) if part))
+
+
 def span(seconds: float) -> str:
     """A length of time, in its two largest units: `0 s`, `3 min 20 s`, `2 d 5 h`."""
     if seconds < 0.9995:

@@ -18,6 +18,7 @@ from supervisor.directories.settling import Settling
 from supervisor.directories.starting import settle_start
 from supervisor.directories.tree import Tree
 from supervisor.events import EventLog
+from supervisor.mistakes import Mistakes
 from supervisor.nursery import Nursery
 from supervisor.record import Resumed
 from supervisor.watch import Watcher
@@ -62,7 +63,6 @@ class Directories:
         self._lock = trio.Lock()
         self._written = trio.Event()
         self._resumed: Mapping[str, Resumed] = {}
-        self._told: dict[str, tuple[Problem, ...]] = {}
         self._lost = ""
         self._unsettled: dict[str, int] = {}
         self._removing: set[str] = set()
@@ -163,7 +163,7 @@ class Directories:
         top = open_top(self.path)
         try:
             if names is None:
-                names = {*names_in(top), *self.current, *self._told}
+                names = {*names_in(top), *self.current, *self._nursery.mistakes}
             readings = {}
             for name in sorted(names):
                 # Two thousand directories are no reason not to look at anything else meanwhile.
@@ -220,11 +220,18 @@ class Directories:
                 self._add(step)
             elif step.reading is not None and step.reading.workload is not None:
                 self._change(step, step.reading.workload)
-        settled = set(self._told) - {step.name for step in plan.steps if step.problems}
+        mistakes = self._nursery.mistakes
+        settled = set(mistakes) - {step.name for step in plan.steps if step.problems}
         for name in settled & plan.seen:
-            del self._told[name]
-            if name in self.current and all(step.name != name for step in plan.steps):
+            del mistakes[name]
+            if any(step.name == name for step in plan.steps):
+                continue
+            if name in self.current:
                 self._log.emit("workload-mended", workload=name)
+                continue
+            self._forget(name)
+            if name not in self._removing and self._nursery.take_stray(name):
+                self._begin_removal(name)
 
     def _add(self, step: Step) -> None:
         assert step.reading is not None
@@ -241,15 +248,21 @@ class Directories:
         name = step.name
         del self.current[name]
         self._end_probation(name)
+        self._forget(name)
+        if name in self._nursery.keepers and name not in self._removing:
+            self._begin_removal(name)
+
+    def _forget(self, name: str) -> None:
         self.rejected.pop(name, None)
         if self._tree is not None:
             self._tree.forget(name)
         if self._generations is not None:
             self._generations.forget(name)
-        if name in self._nursery.keepers and name not in self._removing:
-            self._removing.add(name)
-            assert self._tasks is not None
-            self._tasks.start_soon(self._removed, name)
+
+    def _begin_removal(self, name: str) -> None:
+        self._removing.add(name)
+        assert self._tasks is not None
+        self._tasks.start_soon(self._removed, name)
 
     async def _removed(self, name: str) -> None:
         await self._nursery.remove(name)
@@ -282,8 +295,10 @@ class Directories:
 
     def _mistakes(self, name: str, problems: tuple[Problem, ...], kept: bool) -> None:
         """Tell of mistakes, once."""
-        if problems and self._told.get(name) != problems:
-            self._told[name] = problems
+        known = self._nursery.mistakes.get(name)
+        if problems and (known is None or known.problems != problems):
+            since = self._log.now() if known is None else known.since
+            self._nursery.mistakes[name] = Mistakes(f"{self.path}/{name}", problems, since)
             telling.refused(self._log, name, problems, kept)
 
     # --- probation -------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from supervisor.workload.diff import KeyChange, changes, restarts
@@ -44,10 +44,7 @@ class Step:
             "workload": self.name,
             "action": self.action.value,
             "keys": [key.to_json() for key in self.keys],
-            "problems": [
-                {"file": p.file, "line": p.line, "key": p.key or None, "message": p.message}
-                for p in self.problems
-            ],
+            "problems": [asdict(problem) for problem in self.problems],
             "reason": self.reason or None,
             "renamed": self.renamed,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from supervisor.directories.generations import Generations
 from supervisor.directories.plan import Action, Step
@@ -49,10 +49,7 @@ def refused(log: EventLog, name: str, problems: tuple[Problem, ...], kept: bool)
         log.emit(
             "change-refused" if kept else "workload-refused",
             workload=name,
-            file=problem.file,
-            line=problem.line,
-            key=problem.key or None,
-            message=problem.message,
+            **asdict(problem),
         )
 
 

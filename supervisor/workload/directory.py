@@ -61,7 +61,7 @@ def open_top(path: str) -> int:
     try:
         return files.open_directory(path, path)
     except FileNotFoundError:
-        raise WorkloadError(Problem(path, "", "does not exist")) from None
+        raise WorkloadError(Problem(path, None, "does not exist")) from None
 
 
 def names_in(top: int) -> list[str]:
@@ -94,7 +94,7 @@ def read_one(
             raise WorkloadError(
                 Problem(
                     directory,
-                    "",
+                    None,
                     "a workload's name begins with a letter or digit and has at most 64 letters, "
                     "digits, dots, dashes and underscores",
                 )
@@ -116,7 +116,7 @@ def read_one(
         return Reading(name, None, source, error)
     except OSError as error:
         reason = error.strerror or str(error)
-        return Reading(name, None, source, WorkloadError(Problem(directory, "", reason)))
+        return Reading(name, None, source, WorkloadError(Problem(directory, None, reason)))
     finally:
         os.close(fd)
 
@@ -172,7 +172,7 @@ def _from_bundle(name: str, directory: str, settings: Settings, file: str, data:
     try:
         spec = parse(data, warnings.append)
     except ConfigError as error:
-        raise WorkloadError(Problem(file, "", str(error))) from None
+        raise WorkloadError(Problem(file, None, str(error))) from None
     config: dict[str, object] = dict(spec)
     process = config.get("process")
     if isinstance(process, dict) and process.get("terminal"):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: which file, which line (1-based, where it can be told), which key, and what."""
+    """One mistake: which file, which key in it (None: none), what is wrong, and in which line (from
+    1; None if it cannot be told)."""
 
     file: str
-    key: str
+    key: str | None
     message: str
     line: int | None = None
 

@@ -71,7 +71,7 @@ def read_file(directory: int, path: str, name: str, largest: int = LARGEST) -> b
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
         len(data) != after.st_size
     ):
-        raise Unsettled(Problem(path, "", "was being written while it was read"))
+        raise Unsettled(Problem(path, None, "was being written while it was read"))
     return data
 
 
@@ -112,4 +112,4 @@ def _kind(mode: int) -> str:
 
 
 def _refused(path: str, message: str) -> WorkloadError:
-    return WorkloadError(Problem(path, "", message))
+    return WorkloadError(Problem(path, None, message))

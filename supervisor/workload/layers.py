@@ -42,20 +42,20 @@ def read_layer(data: bytes, file: str) -> Layer:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise WorkloadError(Problem(file, "", "not UTF-8 text", line)) from None
+        raise WorkloadError(Problem(file, None, "not UTF-8 text", line)) from None
     if _DEEP.search(text):
-        raise WorkloadError(Problem(file, "", "not TOML: nested too deeply"))
+        raise WorkloadError(Problem(file, None, "not TOML: nested too deeply"))
     try:
         return Layer(file, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         said = str(error).split(" (at ")[0]
         raise WorkloadError(
-            Problem(file, "", f"not TOML: {said[:1].lower()}{said[1:]}", syntax_line(error))
+            Problem(file, None, f"not TOML: {said[:1].lower()}{said[1:]}", syntax_line(error))
         ) from None
     except (RecursionError, ValueError) as error:
         # A number of more than 4300 digits is a ValueError of int().
         why = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
-        raise WorkloadError(Problem(file, "", f"not TOML: {why}")) from None
+        raise WorkloadError(Problem(file, None, f"not TOML: {why}")) from None
 
 
 class Merged:

@@ -39,7 +39,7 @@ def _reader(layers: list[Layer]) -> _Reader:
     try:
         return _Reader(Merged(layers))
     except RecursionError:  # dotted keys are as deep as they are long, and tomllib does not mind
-        raise WorkloadError(Problem(layers[-1].file, "", "not TOML: nested too deeply")) from None
+        raise WorkloadError(Problem(layers[-1].file, None, "not TOML: nested too deeply")) from None
 
 
 class _Reader:

@@ -50,7 +50,7 @@ def read_source(fd: int, directory: str) -> Source:
     try:
         settings = files.read_file(fd, file, SETTINGS)
     except FileNotFoundError:
-        raise WorkloadError(Problem(file, "", "does not exist")) from None
+        raise WorkloadError(Problem(file, None, "does not exist")) from None
     dropins = read_tomls(fd, f"{directory}/{DROPINS}", DROPINS)
     try:
         config = files.read_file(fd, f"{directory}/{CONFIG}", CONFIG, files.LARGEST_CONFIG)
@@ -82,12 +82,12 @@ def _tomls(fd: int, path: str, within: str) -> Iterator[tuple[str, bytes]]:
             names = sorted(entry.name for entry in entries if is_dropin(entry.name))
         if len(names) > MOST_DROPINS:
             message = f"holds {len(names)} files; expected at most {MOST_DROPINS}"
-            raise WorkloadError(Problem(path, "", message))
+            raise WorkloadError(Problem(path, None, message))
         for name in names:
             try:
                 yield name, files.read_file(inside, f"{path}/{name}", name)
             except FileNotFoundError:
                 # Listed a moment ago: somebody is at work here.
-                raise files.Unsettled(Problem(f"{path}/{name}", "", "is being removed")) from None
+                raise files.Unsettled(Problem(f"{path}/{name}", None, "is being removed")) from None
     finally:
         os.close(inside)

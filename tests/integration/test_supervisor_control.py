@@ -119,6 +119,66 @@ def test_words_and_statuses(creched: Creched) -> None:
     assert "64 MiB" in once
 
 
+def test_refused(creched: Creched) -> None:
+    """What is wrong is told wherever somebody asks, and how that has ended."""
+    web = creched.add("web", SLEEPER)
+    bad = creched.add("bad", "[restrat]")
+    hostile = creched.workloads / "$(touch x)\x1b[31m"
+    hostile.mkdir(0o755)
+    creched.start()
+    creched.wait_for("started", "web")
+    mistake = f"{bad}/workload.toml:1: restrat: unknown key"
+
+    shown = crechectl(creched, "status")
+    assert shown.returncode == 1
+    assert [line.split()[1] for line in shown.stdout.splitlines()[1:] if "touch" not in line] == [
+        "refused", "running",
+    ]  # fmt: skip
+    assert mistake in shown.stdout
+    assert "\x1b" not in shown.stdout + crechectl(creched, "top").stdout
+    assert f"mistake:       {mistake}" in crechectl(creched, "status", "bad").stdout
+    assert f"  {mistake}" in crechectl(creched, "explain", "bad").stdout
+    for words in (["start"], ["stop"], ["kill"], ["wait", "--for", "ready"], ["logs"]):
+        done = crechectl(creched, *words, "bad")
+        assert (done.returncode, f"bad is refused: {mistake}" in done.stderr) == (5, True), words
+
+    good = (web / "workload.toml").read_text()
+    (web / "workload.toml").write_text("[restrat]")
+    creched.wait_for("change-refused", "web")
+    assert "running, files refused" in crechectl(creched, "status", "web").stdout
+    assert crechectl(creched, "status", "web").returncode == 0
+    assert status(creched, "web")["problems"][0]["key"] == "restrat"
+    (web / "workload.toml").write_text(good)
+    creched.wait_for("workload-mended", "web")
+    (bad / "workload.toml").write_text(good)
+    creched.wait_for("started", "bad")
+    hostile.rmdir()
+    creched.wait_for("workload-removed", hostile.name)
+    assert crechectl(creched, "status").returncode == 0
+
+
+def test_refused_while_it_runs(creched: Creched) -> None:
+    """A new creched leaves a container of files it must not trust as it is, until they are gone."""
+    web = creched.add("web", SLEEPER)
+    creched.start()
+    [started] = creched.wait_for("started", "web")
+    creched.signal(signal.SIGKILL)
+    creched.finish()
+    web.chmod(0o777)
+    creched.start()
+    creched.wait_for("workload-refused", "web")
+    creched.wait_for("supervisor-started", count=2)
+
+    found = status(creched, "web")
+    assert (found["status"], found["pid"]) == ("refused", started["pid"])
+    assert "left as it is" in crechectl(creched, "explain", "web").stdout
+    (web / "workload.toml").unlink()
+    web.rmdir()
+    creched.wait_for("workload-removed", "web")
+    assert crechectl(creched, "status", "web").returncode == 4
+    assert not Path(f"/proc/{started['pid']}").exists()
+
+
 def test_events_replayed_and_live(creched: Creched) -> None:
     """From the first to what happens now: every number once, and the end with creched's."""
     creched.add("web", SLEEPER)

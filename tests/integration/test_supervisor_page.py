@@ -111,6 +111,8 @@ def test_live(creched: Creched, browser: WebDriver, tmp_path: Path) -> None:
     hostile = '"<img src=x onerror=document.title=1>" = 1\n'
     creched.add("evil", hostile)
     eventually(browser, lambda page: "<img src=x" in page.find_element(By.ID, "events").text)
+    eventually(browser, lambda page: "refused" in row(page, "evil"))
+    assert "<img src=x" in row(browser, "evil")
     assert browser.find_elements(By.CSS_SELECTOR, "img[src=x]") == []
     assert browser.title == "creched"
     complaints = browser.get_log("browser")  # type: ignore[no-untyped-call]

@@ -4,7 +4,8 @@
 
 const KINDS = {
   running: "good", done: "good", starting: "busy", restarting: "busy", stopping: "busy",
-  waiting: "busy", exited: "busy", failed: "bad", stopped: "calm",
+  waiting: "busy", exited: "busy", failed: "bad", refused: "bad",
+  stopped: "calm",
 };
 const SHOWN_EVENTS = 30;
 const USAGE_EVERY = 2000;
@@ -71,6 +72,9 @@ function row(name) {
 function state(workload) {
   if (workload.health === "unhealthy") return ["running, unhealthy", "bad"];
   if (workload.status === "running" && !workload.ready) return ["running, not ready", "busy"];
+  if (workload.status !== "refused" && workload.problems.length) {
+    return [`${workload.status}, files refused`, "busy"];
+  }
   return [workload.status, KINDS[workload.status] || "calm"];
 }
 
@@ -87,7 +91,9 @@ function show(workloads) {
     cells.status.replaceChildren(element("span", text, `badge ${kind}`));
     cells.since.dataset.since = workload.since;
     cells.restarts.textContent = workload.restarts;
-    cells.why.textContent = [workload.status_text, workload.why].filter(Boolean).join(" · ");
+    const wrong = workload.status === "refused" ? [] : workload.problems.map(complaint);
+    cells.why.textContent =
+      [workload.status_text, workload.why, ...wrong].filter(Boolean).join(" · ");
     if (!workload.pid) for (const cell of ["cpu", "memory", "pids"]) cells[cell].textContent = "";
     if (body.children[index] !== cells.line) body.insertBefore(cells.line, body.children[index] || null);
     const [number] = counts.get(text) || [0];

@@ -22,6 +22,7 @@ from supervisor.events import EventLog, Lines
 from supervisor.nursery import Refused
 from supervisor.status import WorkloadStatus
 from supervisor.store.journal import Journal
+from supervisor.workload.errors import Problem
 
 ROOT = Peer(pid=4711, uid=0, gid=0)
 
@@ -30,15 +31,21 @@ WEB = WorkloadStatus(
     status_text="", container="web", pid=None, attempt=1, restarts=2, series=0, window_used=2,
     limit=5, next_attempt_at=None, why="it was started", intent="up", start="boot", group=None,
     after=("db:ready",), waiting_for=(), since=10.0, started_at=10.0, exit=None, generation=1,
-    directory="/etc/creche/workloads/web", policy="on-failure",
+    directory="/etc/creche/workloads/web", policy="on-failure", problems=(),
 )  # fmt: skip
+
+
+PROBLEM = Problem("/etc/creche/workloads/db/workload.toml", None, "not TOML", 3)
 
 
 class Keepers:
     """Notes what it is asked."""
 
     def __init__(self) -> None:
-        self.all = {"web": WEB, "db": replace(WEB, name="db", pid=None, health=None, after=())}
+        self.all = {
+            "web": WEB,
+            "db": replace(WEB, name="db", pid=None, health=None, after=(), problems=(PROBLEM,)),
+        }
         self.asked: list[tuple[Any, ...]] = []
         self.moved = trio.Event()
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from supervisor.control.openapi import document
 from supervisor.control.request import Access
 from supervisor.control.routes import ROUTES
-from tests.unit.control.peers import Creched
+from tests.unit.control.peers import PROBLEM, Creched
 
 WHO = "uid 0, pid 4711"
 
@@ -31,6 +31,9 @@ async def test_statuses(creched: Creched) -> None:
     assert status == 200
     assert [workload["name"] for workload in found["workloads"]] == ["db", "web"]
     assert found["workloads"][1]["after"] == ["db:ready"]
+    assert found["workloads"][0]["problems"] == [
+        {"file": PROBLEM.file, "key": None, "message": "not TOML", "line": 3}
+    ]
 
 
 @pytest.mark.parametrize("path", ["/about", "/workloads", "/workloads/web", "/usage"])
@@ -175,6 +178,7 @@ async def test_metrics(creched: Creched) -> None:
     assert found["creche_workload_exits_total", ("oom", "web")] == 1
     assert found["creche_workload_healthy", ("web",)] == 1
     assert ("creche_workload_healthy", ("db",)) not in found
+    assert found["creche_workload_problems", ("db",)] == 1
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "", "10.0.0.1"])

@@ -99,6 +99,36 @@ def test_stopped_by_hand() -> None:
     assert told[-1] == "It was stopped by hand and stays so: crechectl start web"
 
 
+PROBLEM = {"file": "/w/web/workload.toml", "key": "a.b", "message": "what is that", "line": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "story"),
+    [
+        (
+            {"status": "refused", "why": "…", "pid": 17},
+            [
+                "web has been refused for 1 min.",
+                "Its files are not in order; until they are, nothing of it is used:",
+                "  /w/web/workload.toml:2: a.b: what is that",
+                "Its container (process 17) is left as it is.",
+            ],
+        ),
+        (
+            {},
+            [
+                "web has been running for 1 min, and is healthy.",
+                "Its files are not in order; until they are, the version before is used:",
+                "  /w/web/workload.toml:2: a.b: what is that",
+            ],
+        ),
+    ],
+)
+def test_mistakes(change: dict[str, Any], story: list[str]) -> None:
+    """They are told, and what is used in their place."""
+    assert tell({**STATUS, **change, "problems": [PROBLEM]}, [], 70.0) == story
+
+
 def test_what_comes_next() -> None:
     """What is started by hand only says how; restarts are counted as people count."""
     manual = {**STATUS, "status": "stopped", "start": "manual", "intent": "none"}

@@ -16,10 +16,13 @@ from trio.testing import MockClock
 from supervisor.container import Exit
 from supervisor.directories.directories import Directories
 from supervisor.directories.generations import Generations
+from supervisor.machine import State
 from supervisor.monitor.types import Signal
+from supervisor.nursery import Refused
+from supervisor.record import Record, Resumed
 from supervisor.watch import Watcher
 from supervisor.workload.errors import WorkloadError
-from tests.unit.supervisor.simulated import Script, World
+from tests.unit.supervisor.simulated import Script, SimulatedContainer, World
 
 C = '[container]\nargs = ["{}"]\n'
 UPDATE = '[update]\nrollback = true\nprobation = "30s"\n'
@@ -205,6 +208,71 @@ async def test_a_mistake_is_told_once_and_kept_out(
         await live.edit("a", C.format(1))
         assert len(live.told("workload-mended")) == 1
         assert live.told("workload-changed") == []
+
+
+async def test_what_is_refused_has_a_status(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """It can be asked for, not commanded; that it is mended or has gone is an event."""
+    live = Live(tmp_path)
+    live.write("a", C.format(1))
+    live.write("b", "[nonsense]\n[more]")
+    async with live.running() as world:
+        assert [(s.name, s.status) for s in world.nursery.statuses()] == [
+            ("a", "running"), ("b", "refused"),
+        ]  # fmt: skip
+        refused = world.nursery.status("b")
+        assert [problem.key for problem in refused.problems] == ["nonsense", "more"]
+        assert refused.directory == str(live.path / "b")
+        assert refused.why.endswith("(and 1 more)")
+        for act in (world.nursery.start, world.nursery.stop, world.nursery.reset):
+            with pytest.raises(Refused, match=r"b is refused: .*workload\.toml:1: nonsense: "):
+                act("b", "somebody")
+        with pytest.raises(Refused):
+            await world.nursery.reached("b", "ready")
+
+        await live.edit("a", "nonsense")
+        status = world.nursery.status("a")
+        assert (status.status, len(status.problems)) == ("running", 1)
+        world.nursery.restart("a", "somebody")  # the version before
+        await trio.sleep(1)
+        await live.edit("a", C.format(1))
+        assert world.nursery.status("a").problems == ()
+        assert len(live.told("workload-mended")) == 1
+
+        await live.edit("b", C.format(1))
+        assert world.nursery.status("b").status == "running"
+        await live.edit("c", "[nonsense]")
+        live.notices.change(live.path / "c")
+        await trio.sleep(1)
+        assert world.nursery.status("c").status == "refused"
+        shutil.rmtree(live.path / "c")
+        live.notices.change(live.path / "c")
+        await trio.sleep(1)
+        assert [e["workload"] for e in live.told("workload-removed")] == ["c"]
+        with pytest.raises(KeyError):
+            world.nursery.status("c")
+
+
+async def test_a_refused_directory_goes_and_so_does_what_an_earlier_creched_left(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Its container is left alone until then."""
+    live = Live(tmp_path)
+    live.write("a", "[nonsense]")
+    async with live.running() as world:
+        left = SimulatedContainer("a", Script(), world.engine.journal)
+        left.pid, left.started_at = 4711, 0.0
+        await left.create()
+        record = Record("a", state=State.RUNNING, container="a", pid=4711, attempt=3)
+        world.nursery.left["a"] = Resumed(record, left)
+        status = world.nursery.status("a")
+        assert (status.status, status.pid, status.attempt) == ("refused", 4711, 3)
+        assert status.why.endswith("; its container is left as it is")
+        shutil.rmtree(live.path / "a")
+        live.notices.change(live.path / "a")
+        await trio.sleep(60)
+        assert "deleted" in [what for _at, _name, what in world.engine.journal]
+        assert live.world.story("a")[-1] == "workload-removed"
+        assert len(live.told("workload-removed")) == 1
 
 
 async def test_kept_files_that_are_damaged_are_no_reason_to_stop(
