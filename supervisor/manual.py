@@ -44,7 +44,7 @@ def creche() -> str:
 
 def creched() -> str:
     """creched(8)."""
-    from supervisor.creched import _parser
+    from supervisor.commandline import _parser
 
     parser = _parser()
     page = _Page("creched", 8, "keep the containers in a directory running")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
 from collections.abc import MutableMapping, Sequence
 from typing import NoReturn
@@ -21,8 +20,6 @@ from runtime.jsonio import dumps, loads
 
 VARIABLE = "CRECHED_HANDED_OVER"
 VERSION = 1
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
-"""Held back during the change: what arrives then is handled by the new program."""
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _LIMIT = 16 << 20
 _CHECK = 60.0
@@ -53,11 +50,11 @@ def command() -> list[str]:
 def replace(descriptors: dict[str, int], environment: Sequence[tuple[str, str]]) -> NoReturn:
     """Execute the program anew, with these descriptors. Raises KernelError if that fails.
 
+    Signals are held back by then (supervisor/held.py), and handled by the new program.
     environment: variables that it gets besides this process's own.
     """
     memfd = _write(descriptors)
     passed = [memfd, *descriptors.values()]
-    hold_back()
     try:
         for fd in passed:
             os.set_inheritable(fd, True)
@@ -69,7 +66,6 @@ def replace(descriptors: dict[str, int], environment: Sequence[tuple[str, str]])
         for fd in passed:
             os.set_inheritable(fd, False)
         os.close(memfd)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         raise KernelError("execute", sys.executable, error.errno or 0) from None
     raise AssertionError("execve returned")
 
@@ -100,16 +96,6 @@ def taken_over(environment: MutableMapping[str, str]) -> tuple[tuple[str, int], 
     for _, fd in found:
         os.set_inheritable(fd, False)
     return found
-
-
-def hold_back() -> None:
-    """Signals that come before there is somebody to handle them wait, instead of ending us."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-
-
-def listen_again() -> None:
-    """Signals that were held back may come."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _write(descriptors: dict[str, int]) -> int:

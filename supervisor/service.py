@@ -13,7 +13,7 @@ import trio
 from runtime import VERSION
 from runtime.errors import CrecheError
 from runtime.state import make_root
-from supervisor import reexec
+from supervisor import held, reexec
 from supervisor.alerts.service import Alerts
 from supervisor.control.start import ControlServer
 from supervisor.directories.directories import Directories
@@ -25,6 +25,7 @@ from supervisor.network.service import Networks, is_attached
 from supervisor.nursery import Nursery
 from supervisor.past import Past
 from supervisor.settings import Settings
+from supervisor.signals import Signals
 from supervisor.store.journal import Journal
 from supervisor.systemd.manager import Manager
 from supervisor.workload.errors import Problem, WorkloadError
@@ -63,6 +64,11 @@ class Service:
         self.log = log
         self.settings = settings or Settings()
         self.manager = Manager()
+        self._begun = trio.Event()
+        """What an earlier creched has left is looked after: now something may be asked. Before
+        that, it would be stopped by nobody's rules, for its settings are not known."""
+        self._signals = Signals(self._signalled)
+        self._hangs_up = os.isatty(0)  # started by hand: SIGHUP means that the terminal is gone
 
     async def run(self, once: bool) -> int:
         """From the first event to the last; the exit status.
@@ -111,7 +117,7 @@ class Service:
             async with trio.open_nursery() as self._tasks:
                 self._tasks.start_soon(alerts.run)
                 # Signals are caught before anything is started, or there might be something left.
-                await self._tasks.start(self._signals)
+                await self._tasks.start(self._signals.run, self._begun)
                 self._tasks.start_soon(self.manager.run, self.journal, self.nursery.statuses)
                 self.log.emit(
                     "supervisor-started",
@@ -126,6 +132,7 @@ class Service:
                 del found  # with the text of every file that was read
                 for name in self.past.take_strays(self.nursery, but=unread):
                     self._tasks.start_soon(self.nursery.remove, name)
+                self._begun.set()
                 await self.networks.begin(attached, unread)
                 self._tasks.start_soon(self.networks.run)
                 if not once:
@@ -217,12 +224,14 @@ class Service:
         self.manager.notifier.reloading()
         await self._quiet()
         await self.engine.hang_up()
+        await self._signals.hold_back()
         try:
             if self.nursery.stopping:
                 raise CrecheError("creched was asked to stop")
             self.manager.replace()
         except CrecheError as error:
             self._not_replaced(error)
+        held.listen_again()
         self.manager.notifier.ready()
         self.engine.gate.open()
 
@@ -241,26 +250,16 @@ class Service:
         with trio.move_on_after(QUIET):
             await gate.shut()
 
-    async def _signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        hangs_up = os.isatty(0)  # started by hand: the terminal is gone
-        for each in reexec.SIGNALS:
-            # In force again once nobody receives: a second Ctrl-C that comes too late must not end
-            # us in the middle of clearing up. (Ignoring would throw away what waits by now.)
-            signal.signal(each, lambda _number, _frame: None)
-        with trio.open_signal_receiver(*reexec.SIGNALS) as received:
-            # What came while creched was executed anew is delivered now.
-            reexec.listen_again()
-            task_status.started()
-            async for number in received:
-                name = signal.Signals(number).name
-                if number == signal.SIGUSR2:
-                    self._tasks.start_soon(self._reexec_asked, name)
-                elif number == signal.SIGHUP and not hangs_up:
-                    self._tasks.start_soon(self._reload_asked, name)
-                elif number == signal.SIGTERM and await self.manager.restarting():
-                    await self.leave("systemd restarts creched")
-                else:
-                    self.stop("signal", f"creched got {name}")
+    async def _signalled(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if number == signal.SIGUSR2:
+            self._tasks.start_soon(self._reexec_asked, name)
+        elif number == signal.SIGHUP and not self._hangs_up:
+            self._tasks.start_soon(self._reload_asked, name)
+        elif number == signal.SIGTERM and await self.manager.restarting():
+            await self.leave("systemd restarts creched")
+        else:
+            self.stop("signal", f"creched got {name}")
 
     async def _reexec_asked(self, name: str) -> None:
         try:

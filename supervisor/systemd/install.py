@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,8 +73,7 @@ def install(root: Path, place: Path, programs: str) -> Iterator[Path]:
 def adapted(text: str, programs: str) -> str:
     """A unit with the paths that programs have here."""
     for name in PROGRAMS:
-        text = text.replace(f"=/usr/bin/{name} ", f"={programs}/{name} ")
-        text = text.replace(f"=/usr/bin/{name}\n", f"={programs}/{name}\n")
+        text = re.sub(rf"(?<=[= ])/usr/bin/{name}(?=\s)", f"{programs}/{name}", text)
     return text
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,12 @@ class Creched:
             (path / file).chmod(0o755)
         return path
 
-    def start(self, *options: str) -> Creched:
-        """Start it."""
+    def start(self, *options: str, prefix: Sequence[str] = ()) -> Creched:
+        """Start it; `prefix`: by this command."""
         self._rest = b""
         self.process = subprocess.Popen(
             [
+                *prefix,
                 sys.executable,
                 "-m",
                 *self.program,

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from supervisor import reexec
+from supervisor.held import SIGNALS
 
 PROGRAM = """
 import json, os, signal, sys
 from supervisor import reexec
+from supervisor.held import hold_back, listen_again
 found = reexec.taken_over(os.environ)
 if found is None:
     if sys.argv[1:] == ["--version"]:
@@ -25,11 +27,12 @@ if found is None:
     child = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 9"], {})
     os.write(writer, b"%d" % child)
     os.kill(os.getpid(), 0)
+    hold_back()
     reexec.replace({"pipe": reader}, [("EXTRA", "1")])
 name, fd = found[0]
 inheritable = os.get_inheritable(fd)
 held = sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
-reexec.listen_again()
+listen_again()
 free = sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
 child = int(os.read(fd, 20))
 status = os.waitpid(child, 0)[1]
@@ -53,7 +56,7 @@ def test_the_same_process_with_the_same_children(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert options == ["--one", "two words"]
     assert (name, inheritable) == ("pipe", False)
-    assert set(held) - set(free) == set(map(int, reexec.SIGNALS))
+    assert set(held) - set(free) == set(map(int, SIGNALS))
     assert os.waitstatus_to_exitcode(status) == 9
     assert variables["EXTRA"] == "1"
     assert reexec.VARIABLE not in variables
