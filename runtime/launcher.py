@@ -3,13 +3,14 @@
 A trio process has threads and must not fork; this one has everything imported and nothing else to
 do. It reads orders from a SOCK_SEQPACKET socket (descriptor 3), and clones each container's init
 with CLONE_PARENT, so that it becomes `creched`'s own child. An order is small; its plan comes as a
-sealed memfd, which may be of any size:
+sealed memfd, which may be of any size, the first time and whenever the launcher asks for it:
 
     {"type": "launch", "digest": …, "cgroup": {hierarchy: directory}, "cgroup_mounts": …,
-     "no_pivot": …, "keyring": …}
-     descriptors: plan, sync, start listener, stdin, stdout, stderr, further ones to preserve
+     "no_pivot": …, "keyring": …, "with_plan": …}
+     descriptors: sync, start listener, stdin, stdout, stderr, further ones to preserve, plan
     -> {"type": "launched", "pid": …, "helper": …, "cgroup": {…}, "warnings": […]}
     -> {"type": "error", "text": …, "errno": …}
+    -> {"type": "unknown"}                       nothing was done: the plan has to come along
 
 Orders about containers that run are in runtime/launcher_exec.py. It ends when the other side closes
 its end.
@@ -33,21 +34,21 @@ from runtime.errors import CrecheError
 from runtime.init.seal import close_import_system
 from runtime.jsonio import loads
 from runtime.launch import Launch, launch
-from runtime.seccomp import Prepared, libseccomp
+from runtime.launcher_plans import Plans
+from runtime.seccomp import libseccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runtime.plan.types import LaunchPlan
+    from runtime.launcher_plans import Known
 
 SOCKET_FD = 3
 # Imported when they are first needed, which in here has to be now: from a closed import system they
 # cannot be.
 PRELOADED = (netdevices, bpf, device_bpf, blocking, libseccomp, keepfile)
 OWN_NETWORK = "/proc/self/ns/net"
-FIXED_FDS = 6  # plan, sync, listener and three standard streams
-_CACHED_PLANS = 256
+FIXED_FDS = 5  # sync, listener and three standard streams
 
 
 class Launcher:
@@ -55,8 +56,7 @@ class Launcher:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.plans: dict[str, LaunchPlan] = {}
-        self.filters: dict[str, Prepared] = {}  # compiling one takes 4 to 16 ms
+        self.plans = Plans()
         self.network = os.open(OWN_NETWORK, os.O_RDONLY | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -82,16 +82,14 @@ class Launcher:
     ) -> dict[str, object]:
         """The answer; descriptors that go with it are added to `made`."""
         kind = order["type"]
-        if kind == "launch" and len(fds) >= FIXED_FDS:
-            return self._launch(order, fds)
-        if kind == "exec" and len(fds) == launcher_exec.EXEC_FDS:
-            digest = str(order["digest"])
-            document: Any = self._plan(digest, fds[0])
-            known = self.filters.get(digest)
-            answer, compiled = launcher_exec.run(order, document, known, fds)
-            if compiled is not None:
-                self.filters[digest] = compiled
-            return answer
+        if kind in ("launch", "exec"):
+            known = self._plan(order, fds)
+            if known is None:
+                return {"type": "unknown"}
+            if kind == "launch" and len(fds) >= FIXED_FDS:
+                return self._launch(order, known, fds)
+            if kind == "exec" and len(fds) == launcher_exec.EXEC_FDS:
+                return launcher_exec.run(order, known, fds)
         if kind == "socket" and len(fds) == 1:
             made.append(launcher_exec.make_socket(order, fds[0], self.network))
             return {"type": "socket"}
@@ -99,24 +97,21 @@ class Launcher:
             return launcher_exec.look(order, fds[0])
         raise ProtocolError("an order that the launcher does not know")
 
-    def _launch(self, order: dict[str, Any], fds: list[int]) -> dict[str, object]:
-        digest = str(order["digest"])
-        plan = self._plan(digest, fds[0])
+    def _launch(self, order: dict[str, Any], known: Known, fds: list[int]) -> dict[str, object]:
         warnings: list[str] = []
         cgroup = Cgroup(order["cgroup"])
         task = Launch(
-            plan,
-            fds[3:],
+            known.document,
+            fds[2:],
+            fds[0],
             fds[1],
-            fds[2],
             cgroup_mounts=order["cgroup_mounts"],
             no_pivot=order["no_pivot"],
             keyring=order["keyring"],
         )
-        task.filter = self.filters.get(digest)
+        task.filter = known.profile.filter
         launched = launch(task, cgroup, warnings.append, as_sibling=True)
-        if task.filter is not None:
-            self.filters[digest] = task.filter
+        known.profile.filter = task.filter
         return {
             "type": "launched",
             "pid": launched.pid,
@@ -125,17 +120,20 @@ class Launcher:
             "warnings": warnings,
         }
 
-    def _plan(self, digest: str, fd: int) -> LaunchPlan:
-        """The plan behind a descriptor, parsed once per digest."""
-        plan = self.plans.get(digest)
-        if plan is not None:
-            return plan
-        document: Any = loads(os.pread(fd, os.fstat(fd).st_size, 0))
-        if len(self.plans) >= _CACHED_PLANS:
-            self.plans.clear()
-            self.filters.clear()
-        self.plans[digest] = document
-        return self.plans[digest]
+    def _plan(self, order: dict[str, Any], fds: list[int]) -> Known | None:
+        """The order's plan, parsed once; None if it is not known and did not come along."""
+        digest = str(order["digest"])
+        known = self.plans.get(digest)
+        if not order["with_plan"] or not fds:
+            return known
+        fd = fds.pop()
+        try:
+            if known is None:
+                document = loads(os.pread(fd, os.fstat(fd).st_size, 0))
+                known = self.plans.add(digest, document)
+        finally:
+            os.close(fd)
+        return known
 
 
 def main() -> None:

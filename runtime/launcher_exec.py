@@ -1,8 +1,8 @@
 """Orders to the launcher about containers that run: to start a program in one, to make a socket of
 its network, to look for a file. None waits for anything that a container could hold up.
 
-    {"type": "exec", "digest": …, "cgroup": {…}, "flags": …, "pid": …}
-     descriptors: document, sync, pidfd of init, stdin, stdout, stderr
+    {"type": "exec", "digest": …, "cgroup": {…}, "flags": …, "pid": …, "with_plan": …}
+     descriptors: sync, pidfd of init, stdin, stdout, stderr, document (see runtime/launcher.py)
     -> {"type": "cloning", "helper": …}          the rest is said on sync (runtime/enter.py)
 
     {"type": "socket", "family": …}
@@ -31,25 +31,25 @@ from runtime.enter import Entry, open_root, send_helper
 from runtime.errors import KernelError
 from runtime.execute import unified_fds
 from runtime.linux.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
-from runtime.seccomp import Prepared
 from runtime.seccomp.saved import prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from runtime.launcher_plans import Known
+
 FOUND, MISSING, FAILED = 0, 1, 2
-EXEC_FDS = 6
+EXEC_FDS = 5
 
 
-def run(
-    order: dict[str, Any], document: dict[str, Any], filter_: Prepared | None, fds: list[int]
-) -> tuple[dict[str, object], Prepared | None]:
-    """Carry out an `exec`; also gives the filter, compiled if it had to be. Raises CrecheError."""
-    if document["seccomp"] and filter_ is None:
-        filter_ = prepared(document["seccomp"], lambda text: None)  # the launch has told
-    entry = Entry(document["process"], fds[2], order["flags"], fds[3:EXEC_FDS], fds[1])
-    entry.filter = filter_
+def run(order: dict[str, Any], known: Known, fds: list[int]) -> dict[str, object]:
+    """Carry out an `exec`. Raises CrecheError."""
+    document, profile = known.document, known.profile
+    if document["seccomp"] and profile.filter is None:
+        profile.filter = prepared(document["seccomp"], lambda text: None)  # the launch has told
+    entry = Entry(document["process"], fds[1], order["flags"], fds[2:EXEC_FDS], fds[0])
+    entry.filter = profile.filter
     entry.keyring = document["keyring"]
     entry.labels = lsm.usable(entry.plan, "", lambda text: None)
     cgroup = Cgroup(order["cgroup"])
@@ -62,7 +62,7 @@ def run(
     finally:
         close_all(entry.join_fds)
         close_all([fd for fd in (entry.root, *entry.unified) if fd >= 0])
-    return {"type": "cloning", "helper": helper}, filter_
+    return {"type": "cloning", "helper": helper}
 
 
 def make_socket(order: dict[str, Any], init: int, own: int) -> int:

@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import stat
-import time
 
 from runtime import startsocket
 from runtime.errors import CrecheError, KernelError, NoSuchContainer, StateError, strerror
@@ -111,10 +110,11 @@ class StateDir:
         """Whether anything was ever saved: before that there is nothing but the directory."""
         return os.path.lexists(f"{self.path}/{_STATE_FILE}")
 
-    def lock(self) -> None:
-        """Wait for, and take, the right to change this container; released by unlock or exit.
+    def lock(self, wait: bool = True) -> bool:
+        """Take the right to change this container; released by unlock or exit.
 
-        Raises NoSuchContainer if the directory is gone, also while waiting.
+        wait: until nobody else has it; else False if somebody does. Raises NoSuchContainer if the
+        directory is gone, also while waiting.
         """
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -122,11 +122,16 @@ class StateDir:
             raise NoSuchContainer from None
         except OSError as error:
             raise KernelError("open", self.path, error.errno or 0) from None
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
         if not os.fstat(fd).st_nlink:
             os.close(fd)
             raise NoSuchContainer
         self._lock = fd
+        return True
 
     def unlock(self) -> None:
         if self._lock >= 0:
@@ -169,9 +174,9 @@ class StateDir:
         except CrecheError as error:
             raise StateError(f"state file {path} is damaged: {error}") from None
 
-    def save(self, state: State) -> None:
-        """Replace the saved state in one step. KernelError names the file."""
-        self.save_file(_STATE_FILE, encode(state))
+    def save(self, state: State, config: str = "") -> None:
+        """Replace the saved state in one step. config: see encode(). KernelError names the file."""
+        self.save_file(_STATE_FILE, encode(state, config))
 
     def save_traces(self, state: State) -> None:
         """Keep a second time, in a file that hardly ever changes, what the container consists of.
@@ -225,12 +230,15 @@ class StateDir:
             raise KernelError("remove state", self.path, error.errno or 0) from None
 
 
-def encode(state: State) -> bytes:
+def encode(state: State, config: str = "") -> bytes:
     """The bytes of a state file: one JSON object whose last key is a checksum of what precedes.
 
     A file that was damaged is then seen to be, in whatever place, and nothing in it is acted upon.
+    config: the configuration's text, if the caller has it: it is nine tenths of a state.
     """
-    data = dumps(state).encode("utf-8", "surrogateescape").removesuffix(b"}")
+    kept = {key: value for key, value in state.items() if key != "config"} if config else state
+    text = dumps(kept).removesuffix("}") + (f',"config":{config}' if config else "")
+    data = text.encode("utf-8", "surrogateescape")
     return data + _CHECKSUM + b'"%08x"}' % binascii.crc32(data)
 
 
@@ -304,14 +312,12 @@ def process_start_time(pid: int) -> int | None:
     """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, 4096).decode("utf-8", "replace")
+        finally:
+            os.close(fd)
     except OSError:
         return None
-    try:
-        text = os.read(fd, 4096).decode("utf-8", "replace")
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
     fields = text.rpartition(")")[2].split()
     return None if not fields or fields[0] in ("Z", "X", "x") else int(fields[19])
 
@@ -352,14 +358,6 @@ def open_init(state: State) -> int | None:
         os.close(fd)
         return None
     return fd
-
-
-def timestamp(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with nanoseconds, trailing zeroes left out (Go's RFC3339Nano)."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    fraction = f"{rest:09d}".rstrip("0")
-    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
 
 
 def oci_state(state: State, status: str, pid: int) -> dict[str, object]:

@@ -22,6 +22,7 @@ from runtime.errors import CrecheError, InitError, NoSuchContainer
 from runtime.jsonio import dumps
 from runtime.lifecycle import container as lifecycle
 from runtime.lifecycle import protocol as steps
+from runtime.lifecycle.claim import claim
 from runtime.lifecycle.request import CreateRequest
 from runtime.notify import make_directory
 from supervisor import limits
@@ -101,7 +102,7 @@ class DrivenContainer:
 
     async def _claim_and_create(self) -> None:
         plan = None if self._plan is None else self._plan.plan
-        self._held = lifecycle.Container.claim(self._request, self._layout, plan)
+        self._held = claim(self._request, self._layout, plan)
         if self._request.notify:
             make_directory(self._held.directory.path)
         for number, fd in enumerate(self.output.give(), 1):
@@ -213,8 +214,9 @@ class DrivenContainer:
         assert held is not None
         # Somebody else may hold the lock for as long as a hook of his takes. Shielded, because once
         # the id is claimed only the protocol knows how to give it back.
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(held.directory.lock)
+        if not held.directory.lock(wait=False):
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(held.directory.lock)
         undoing = False
         try:
             step = next(protocol)
@@ -275,18 +277,16 @@ class DrivenContainer:
         owned = [theirs.fileno()]
         try:
             owned.append(held.listen())
-            owned.append(plan.memfd())
-            sync, listener, memfd = owned
             answer = await self._launcher.order(
                 {
                     "type": "launch",
-                    "digest": plan.digest,
                     "cgroup": held.planned_cgroup().paths,
                     "cgroup_mounts": held.cgroup_mounts(),
                     "no_pivot": False,
                     "keyring": held.keyring(),
                 },
-                [memfd, sync, listener, *self._request.stdio],
+                [*owned, *self._request.stdio],
+                plan,
             )
             held.own_cgroup(answer["cgroup"])
             held.adopt_init(answer["pid"])

@@ -202,18 +202,17 @@ class Inside:
     ) -> Channel:
         """The channel to the process that waits in the container; `program` has adopted it."""
         ours, theirs = pair()
-        owned = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)]
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            owned.append(plan.memfd())
             answer = await self._launcher.order(
                 {
                     "type": "exec",
-                    "digest": plan.digest,
                     "cgroup": paths,
                     "flags": namespaces(self._config),  # type: ignore[arg-type]
                     "pid": self._pid,
                 },
-                [owned[1], theirs.fileno(), self._init, owned[0], writer, writer],
+                [theirs.fileno(), self._init, null, writer, writer],
+                plan,
             )
             theirs.close()
             helper = _Program(None)
@@ -234,7 +233,7 @@ class Inside:
             raise
         finally:
             theirs.close()
-            close_all(owned)
+            os.close(null)
         return ours
 
     async def _let_go(self, channel: Channel, plan: Plan, program: _Program) -> None:

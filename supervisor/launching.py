@@ -20,6 +20,7 @@ import runtime.launcher
 from runtime.channel import Channel, close_all, pair
 from runtime.errors import CrecheError, KernelError
 from runtime.jsonio import dumps
+from runtime.launcher_plans import KEPT
 from runtime.linux.pidfd import await_end, signal_quietly
 from runtime.state import process_start_time
 from supervisor.exits import close_pidfd, process_exit
@@ -68,17 +69,45 @@ class LauncherClient:
         self._channel: Channel | None = None
         self._pidfd = -1
         self._turn = trio.Lock()
+        self._sent: set[str] = set()
 
-    async def order(self, message: dict[str, object], fds: list[int]) -> dict[str, Any]:
-        """Send one order, wait for its answer. Raises CrecheError with what the launcher says."""
-        answer, made = await self.ask(message, fds)
+    async def order(
+        self, message: dict[str, object], fds: list[int], plan: Plan | None = None
+    ) -> dict[str, Any]:
+        """Send one order, wait for its answer. Raises CrecheError with what the launcher says.
+
+        plan: what the order is about; it goes along if the launcher may not know it.
+        """
+        if plan is None:
+            answer, made = await self.ask(message, fds)
+        else:
+            answer, made = await self._ask_about(plan, message, fds)
         close_all(made)
         return answer
+
+    async def _ask_about(
+        self, plan: Plan, message: dict[str, object], fds: list[int]
+    ) -> tuple[dict[str, Any], list[int]]:
+        message = {**message, "digest": plan.digest, "with_plan": False}
+        if plan.digest in self._sent:
+            answer, made = await self.ask(message, fds)
+            if answer["type"] != "unknown":
+                return answer, made
+            close_all(made)
+        memfd = plan.memfd()
+        try:
+            found = await self.ask({**message, "with_plan": True}, [*fds, memfd])
+        finally:
+            os.close(memfd)
+        if len(self._sent) >= KEPT:
+            self._sent.clear()  # of most of them it knows nothing any more
+        self._sent.add(plan.digest)
+        return found
 
     async def ask(
         self, message: dict[str, object], fds: list[int]
     ) -> tuple[dict[str, Any], list[int]]:
-        """The same for an order whose answer comes with descriptors, which are the caller's then.
+        """As order(); its answer comes with descriptors, which are the caller's then.
 
         Not to be cancelled half-way: the answer names a process that has to be looked after.
         """
@@ -141,6 +170,7 @@ class LauncherClient:
         # Containers inherit the launcher's limits, and are not to see what we raised for ourselves.
         resource.prlimit(pid, resource.RLIMIT_NOFILE, _LIMIT)
         self._channel = ours
+        self._sent.clear()
 
     async def _end(self, kill: bool) -> None:
         if self._channel is None:

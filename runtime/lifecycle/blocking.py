@@ -168,7 +168,9 @@ def _await_exec(container: Container) -> None:
 
 def create(request: CreateRequest) -> Container:
     """Create a container; its init waits for start. The caller closes the result."""
-    container = Container.claim(request)
+    from runtime.lifecycle.claim import claim  # of no use to the commands that come after
+
+    container = claim(request)
     try:
         container.directory.lock()
         drive(container, steps.create())
@@ -182,7 +184,9 @@ def create(request: CreateRequest) -> Container:
 
 def restore(request: CreateRequest, order: Order) -> Container:
     """A container that runs on from a checkpoint. The caller closes the result."""
-    container = Container.claim(request)
+    from runtime.lifecycle.claim import claim
+
+    container = claim(request)
     try:
         container.directory.lock()
         drive(container, steps.restore(order))

@@ -6,22 +6,19 @@ Both drivers use these: blocking.py waits with system calls, the supervisor's dr
 from __future__ import annotations
 
 import os
-import time
 
-from runtime import SPEC_VERSION, startsocket
+from runtime import startsocket
 from runtime.cgroups import Cgroup
 from runtime.errors import InitError, KernelError, StateError
+from runtime.jsonio import dumps
 from runtime.lifecycle import runner
 from runtime.linux.pidfd import await_end, signal_quietly
 from runtime.state import (
-    STATE_VERSION,
     StateDir,
-    boot_id,
     current_status,
     oci_state,
     open_init,
     process_start_time,
-    timestamp,
 )
 
 TYPE_CHECKING = False
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from runtime.channel import Channel
     from runtime.lifecycle.request import CreateRequest, Logger
     from runtime.plan.types import LaunchPlan
+    from runtime.spec.types import Spec
     from runtime.state import State
     from runtime.systemd.scope import Scope
 
@@ -42,8 +40,8 @@ class Container:
     """
 
     __slots__ = (
-        "channel", "console", "console_name", "directory", "layout", "log", "pidfd", "plan",
-        "request", "scope", "state",
+        "_config", "channel", "console", "console_name", "directory", "layout", "log", "pidfd",
+        "plan", "request", "scope", "state",
     )  # fmt: skip
 
     def __init__(self, directory: StateDir, state: State, log: Logger) -> None:
@@ -58,62 +56,7 @@ class Container:
         self.console = -1
         self.console_name = ""
         self.pidfd = -1
-
-    @classmethod
-    def claim(
-        cls, request: CreateRequest, layout: Layout | None = None, plan: LaunchPlan | None = None
-    ) -> Container:
-        """Compile the plan, then claim the id; nothing exists before both have succeeded.
-
-        layout, plan: if the caller has them already. Raises ConfigError, StateError, KernelError.
-        """
-        # What a container is made from is of no use to the commands that come after.
-        from runtime.cgroups import discover
-        from runtime.lifecycle import cgroups
-        from runtime.linux.namespaces import FLAGS
-        from runtime.plan.compile import compile_plan
-
-        spec = request.spec
-        directory = StateDir(request.root, request.id)
-        layout = layout or discover()
-        plan = plan or compile_plan(spec, layout, request.bundle, request.log.warning)
-        check_rootfs(plan["rootfs"])
-        scope, paths = cgroups.choose(request, layout)
-        try:
-            directory.create()
-        except BaseException:
-            if scope is not None:
-                scope.close()
-            raise
-        state: State = {
-            "version": STATE_VERSION,
-            "id": request.id,
-            "ociVersion": SPEC_VERSION,
-            "bundle": request.bundle,
-            "rootfs": plan["rootfs"],
-            "created": timestamp(time.time_ns()),
-            "owner": "",
-            "status": "creating",
-            "pid": 0,
-            "start_time": 0,
-            "boot_id": boot_id(),
-            # Ours only once launch() has made it: until then it may be anybody's, and nothing in
-            # it may be killed. The paths are noted so that a crash leaves no empty directory.
-            "cgroup": {},
-            "cgroup_planned": paths,
-            "resctrl": [],
-            "own_pid_namespace": bool(plan["new"] & FLAGS["pid"]),
-            "annotations": spec.get("annotations", {}),
-            "config": spec,
-        }
-        if scope is not None:
-            state["scope"] = (scope.unit.name, scope.user)
-        container = cls(directory, state, request.log)
-        container.plan = plan
-        container.request = request
-        container.layout = layout
-        container.scope = scope
-        return container
+        self._config: tuple[Spec, str] | None = None
 
     @classmethod
     def open(cls, root: str, container_id: str, log: Logger) -> Container:
@@ -200,7 +143,13 @@ class Container:
         runner.sweep_after(self.state)
         self.state["runner"] = runner.this_process()
         self.state["status"] = status
-        self.directory.save(self.state)
+        config = self.state["config"]
+        if self._config is None or self._config[0] is not config:
+            self._config = config, dumps(config)
+        text = self._config[1]
+        if status != "creating":  # which is saved three times on the way; the text is long
+            self._config = None
+        self.directory.save(self.state, text)
 
     # -- creating ----------------------------------------------------------------------------
 
@@ -387,13 +336,3 @@ def init_error(message: dict[str, object]) -> InitError:
     if kind == "exec":
         text = f"unable to start container process: {text}"
     return InitError(text, number if isinstance(number, int) else 0, kind)
-
-
-def check_rootfs(path: str) -> None:
-    """root.path must be a directory and no symbolic link. Raises KernelError."""
-    try:
-        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        hint = "a symbolic link is not followed" if os.path.islink(path) else ""
-        raise KernelError("open", path, error.errno or 0, "root.path", hint) from None
-    os.close(fd)
