@@ -286,6 +286,12 @@ REPORTS: dict[str, Report] = {
     "network-restored": Report(
         "warning", ("message",), "Somebody had changed what creched made; it is as declared again."
     ),
+    "network-forwarding": Report(
+        "warning",
+        ("message",),
+        "The host forwards packets between its links from now on, as published ports and "
+        "masquerade need it; these sysctls were set, and stay so.",
+    ),
     "network-trouble": Report(
         "error", ("workload", "message"), "A network cannot be made as declared, or removed."
     ),

@@ -21,6 +21,8 @@ from supervisor.directories.generations import Generations
 from supervisor.directories.plan import Action, Plan
 from supervisor.engine import Engine
 from supervisor.events import EventLog
+from supervisor.network.edge import Rules
+from supervisor.network.naming import Names
 from supervisor.network.service import Networks, is_attached
 from supervisor.nursery import Nursery
 from supervisor.past import Past
@@ -158,7 +160,7 @@ class Service:
         leases = "" if once else f"{self.state}/leases"
         networks = Networks(
             self.engine.own, leases, self.settings.networks, self._find, self.log.emit,
-            self.past.damaged,
+            self.past.damaged, [Rules(Names(self.engine.own))],
         )  # fmt: skip
         networks.load()
         return networks

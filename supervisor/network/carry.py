@@ -200,6 +200,7 @@ class _Worker:
         for address in step.addresses:
             if address not in has:
                 host.add_address(index, address)
+        _deaf(step.name)
         # Always: a bridge whose size was never set takes on that of its smallest port.
         if found is None or found.mtu != step.mtu or not found.up:
             host.change(index, mtu=step.mtu, state="up")
@@ -233,7 +234,7 @@ class _Worker:
             _quiet(step.interface, step.v6)
         if found.alias != step.alias or found.master != bridge:
             host.mark(found.index, step.alias, bridge, v6=False)
-            host.isolate(found.index, step.isolated)
+            host.plug(found.index, step.isolated)
         if not found.up or found.mtu != step.mtu:
             host.change(found.index, state="up", mtu=step.mtu)
 
@@ -264,6 +265,12 @@ def _quiet(interface: str, v6: bool) -> None:
     _sysctl(f"net/ipv6/conf/{interface}/accept_ra", "0")
     _sysctl(f"net/ipv6/conf/{interface}/accept_dad", "0")
     _sysctl(f"net/ipv6/conf/{interface}/ndisc_notify", "1")
+
+
+def _deaf(bridge: str) -> None:
+    """The host takes no routes from what its workloads say to be routers (CVE-2020-13401)."""
+    if os.path.isdir(f"/proc/sys/net/ipv6/conf/{bridge}"):
+        _sysctl(f"net/ipv6/conf/{bridge}/accept_ra", "0")
 
 
 def _sysctl(name: str, value: str) -> None:

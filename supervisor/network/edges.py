@@ -22,7 +22,9 @@ class Need(StrEnum):
 class Edge(Protocol):
     """One of them."""
 
-    provides: Collection[Need]
+    @property
+    def provides(self) -> Collection[Need]:
+        """What declarations can ask of it."""
 
     def apply(self, endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) -> list[str]:
         """Make things be as these endpoints say, all at once or not at all.

@@ -120,9 +120,10 @@ class Links:
         """mtu, state, ifname …"""
         self.ask("link", "set", index=index, **values)
 
-    def isolate(self, index: int, isolated: bool) -> None:
-        """Whether a bridge's port exchanges nothing with other ports like it."""
-        self.ask("brport", "set", index=index, isolated=int(isolated))
+    def plug(self, index: int, isolated: bool) -> None:
+        """A bridge's port: `isolated`, it exchanges nothing with other ports like it; if not, what
+        comes in by it may go out by it (hairpin): a workload may call its own published port."""
+        self.ask("brport", "set", index=index, isolated=int(isolated), mode=int(not isolated))
 
     def delete(self, *indices: int) -> None:
         """All of them at once, which takes no longer than one. Fine if they are gone."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from runtime.errors import CrecheError
-from supervisor.network import carry, namespaces
+from supervisor.network import carry, forwarding, namespaces, rules
 from supervisor.network.edges import Edge, refuse
 from supervisor.network.errors import NetworkError
 from supervisor.network.leases import Leases
@@ -20,6 +20,7 @@ from supervisor.network.model import Endpoint, Mode, Network
 from supervisor.network.namespaces import in_a_thread
 from supervisor.network.naming import Names
 from supervisor.network.plan import Setup, compile_setup, declared
+from supervisor.network.ports import Ports, claims
 from supervisor.network.watching import Expected
 from supervisor.store.files import Documents
 from supervisor.workload.model import Workload
@@ -46,6 +47,7 @@ class Making:
         """By workload; also of those that have ended, as long as others share their namespace."""
         self.leases = Leases(Documents(leases, True, damaged) if leases else None)
         self.edges = edges
+        self.ports = Ports()
         self.expected = Expected()
         self.find = find
         self.report = report
@@ -101,6 +103,8 @@ class Making:
         setup = self.compile(workload)
         old = self.made.get(name)
         same = old is not None and old.shape == setup.shape
+        held = self.ports.holds(name)
+        self.ports.take(name, claims(setup.endpoints))
         if old is not None and not same:
             shared = any(each.owner == name for each in self.made.values())
             await self._take_down([old], keep_namespaces=shared)
@@ -112,7 +116,9 @@ class Making:
             if old != Made.of(setup, True):
                 await self.apply()
         except BaseException:
-            if not same:
+            if same:
+                self.ports.take(name, held)
+            else:
                 await self._undo(setup)
             raise
         self.keep(Made.of(setup, True))
@@ -124,10 +130,16 @@ class Making:
                 addresses=[str(a) for each in setup.endpoints for a in each.addresses],
             )
 
+    def hold(self, made: Made) -> None:
+        """Have its published ports and no others for a workload. Raises NetworkError."""
+        before = self.made.get(made.workload)
+        same = before is not None and before.endpoints == made.endpoints
+        hold = self.ports.keep if same else self.ports.take
+        hold(made.workload, claims(made.endpoints))
+
     async def _undo(self, setup: Setup) -> None:
         try:
             await self._remove([Made.of(setup, False)])
-            await self.apply()
         except (CrecheError, OSError) as error:
             self.trouble(setup.workload, error)
 
@@ -139,7 +151,6 @@ class Making:
             return []
         try:
             await self._remove([self.made[name] for name in unneeded])
-            await self.apply()
         except (CrecheError, OSError) as error:
             self.trouble(unneeded[0], error)
         return [name for name in unneeded if name not in self.made]
@@ -162,6 +173,10 @@ class Making:
         """Have every edge be as it should; what was not. Raises NetworkError, OSError."""
         endpoints = self.endpoints
         refuse(self.edges, endpoints, self.networks)
+        families = rules.forwarding(endpoints, self.networks)
+        switched = await in_a_thread(partial(forwarding.switch_on, families))
+        if switched:
+            self.report("network-forwarding", message=", ".join(switched))
         told: list[str] = []
         for edge in self.edges:
             told += await in_a_thread(partial(edge.apply, endpoints, self.networks))
@@ -191,6 +206,9 @@ class Making:
         await self._take_down(unneeded, keep_namespaces=False)
         for made in unneeded:
             self.made.pop(made.workload, None)
+            self.ports.drop(made.workload)
+        await self.apply()
+        for made in unneeded:  # not before, or nobody would know of rules that are left
             self._records.remove(made.workload)
 
     async def _take_down(self, some: Sequence[Made], keep_namespaces: bool) -> None:

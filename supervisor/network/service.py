@@ -7,6 +7,7 @@ it, when it is looked at again, and what is done then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,7 +31,8 @@ from supervisor.workload.model import Workload
 SETTLE = 0.2
 """Seconds after a change until it is looked at: who takes things apart does more than one."""
 BURST, PATIENCE = 8, 20.0
-"""So often within so many seconds something is mended at once; then it takes half as many."""
+"""So often within so many seconds something is mended at once; then it takes half as many. What
+cannot be done is tried again after as many."""
 
 
 class Networks:
@@ -52,6 +54,8 @@ class Networks:
         self._gone: set[str] = set()
         self._attached: dict[str, tuple[Attachment, ...]] = {}
         self._changed: set[str] = set()
+        self._failing: dict[str | None, str] = {}
+        """What could not be mended, or changed, and why: by workload, or of all."""
         self._wake = trio.Event()
         self._lock = trio.Lock()
 
@@ -163,6 +167,7 @@ class Networks:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen, expected)
             nursery.start_soon(self._mend)
+            nursery.start_soon(self._making.ports.run)
             for edge in self._making.edges:
                 nursery.start_soon(edge.run, expected.change)
             while True:
@@ -192,7 +197,8 @@ class Networks:
         expected = self._making.expected
         times: list[float] = []
         while True:
-            await expected.wait()
+            with trio.move_on_after(PATIENCE if self._failing else math.inf):
+                await expected.wait()
             now = trio.current_time()
             times = [time for time in times if time > now - PATIENCE]
             # Who takes his own network apart again and again is not to keep us busy.
@@ -213,30 +219,35 @@ class Networks:
         for name in sorted(self.made):
             await trio.lowlevel.checkpoint()  # two hundred of them take a while
             made, workload = self.made[name], making.find(name)
-            if workload is None or not workload.settings.network:
-                continue  # its files cannot be read: what was made stays
             try:
+                if workload is None or not workload.settings.network:
+                    making.hold(made)  # its files cannot be read: what was made stays
+                    continue
                 setup = making.compile(workload)
                 if setup.shape != made.shape:
-                    continue  # it is another one from its next start on
+                    making.hold(made)  # it is another one from its next start on
+                    continue
                 wrong = making.expected.wrong(setup, links, addresses)
                 if wrong or not made.done:
                     told += wrong
                     await in_a_thread(partial(carry.establish, making.names, setup))
-                elif name in self._changed:
+                making.expected.add(setup)
+                making.hold(Made.of(setup, True))
+                if name in self._changed:
                     await in_a_thread(partial(carry.limit, setup))
                     changed.append(name)
-                self._changed.discard(name)
                 making.keep(Made.of(setup, True))
-                making.expected.add(setup)
+                self._changed.discard(name)
+                self._failing.pop(name, None)
             except (CrecheError, OSError) as error:
-                making.trouble(name, error)
+                self._trouble(name, error)
         told += await making.strays()
         try:
             told += await making.apply()
         except (CrecheError, OSError) as error:
-            making.trouble(None, error)
+            self._trouble(None, error)
         else:
+            self._failing.pop(None, None)
             for name in changed:
                 making.report("network-changed", workload=name)
         return list(dict.fromkeys(told))
@@ -244,6 +255,13 @@ class Networks:
     async def _sweep(self) -> None:
         for name in await self._making.sweep(self._users):
             self._attached.pop(name, None)
+            self._failing.pop(name, None)
+
+    def _trouble(self, name: str | None, error: Exception) -> None:
+        """Told once, however often it is tried again."""
+        if self._failing.get(name) != str(error):
+            self._making.trouble(name, error)
+        self._failing[name] = str(error)
 
 
 def is_attached(left: Resumed) -> bool:

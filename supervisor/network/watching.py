@@ -6,18 +6,18 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import trio
 
 from supervisor.network.links import IFF_UP, Link
 from supervisor.network.made import Made
+from supervisor.network.netlink import attributes, messages
 from supervisor.network.plan import Bridge, Setup, Veth
 
 _GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, _IPV4_IFADDR, _IPV6_IFADDR (linux/rtnetlink.h)
 _NEWLINK, _DELLINK, _DELADDR = 16, 17, 21
 _IFLA_IFNAME = 3
-_HEADER = struct.Struct("=IHHII")
 _IFLA_MASTER = 10
 _LINK = struct.Struct("=BBHiII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -105,19 +105,8 @@ async def listen(expected: Expected) -> None:
             except OSError:  # ENOBUFS: so much has happened that some of it was dropped
                 expected.change()
                 continue
-            if not expected.empty and any(_broken(expected, *each) for each in _messages(data)):
+            if not expected.empty and any(_broken(expected, *each) for each in messages(data)):
                 expected.change()
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Kind and body of each; what is cut short is none (netlink(7))."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, *_ = _HEADER.unpack_from(data, at)
-        if length < _HEADER.size:
-            return
-        yield kind, data[at + _HEADER.size : at + length]
-        at += (length + 3) & ~3
 
 
 def _broken(expected: Expected, kind: int, body: bytes) -> bool:
@@ -127,8 +116,8 @@ def _broken(expected: Expected, kind: int, body: bytes) -> bool:
     if kind not in (_NEWLINK, _DELLINK) or len(body) < _LINK.size:
         return False
     family, _, _, _, flags, _ = _LINK.unpack_from(body)
-    attributes = dict(_attributes(body[_LINK.size :]))
-    name = os.fsdecode(attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0"))
+    found = dict(attributes(body[_LINK.size :]))
+    name = os.fsdecode(found.get(_IFLA_IFNAME, b"").rstrip(b"\0"))
     if kind == _DELLINK:
         # AF_BRIDGE: it is not a port any more.
         return expected.is_bridge(name) or expected.bridge_of(name) is not None
@@ -137,18 +126,8 @@ def _broken(expected: Expected, kind: int, body: bytes) -> bool:
     bridge = expected.bridge_of(name)
     if bridge is None or family != socket.AF_UNSPEC:
         return False
-    master = int.from_bytes(attributes.get(_IFLA_MASTER, b""), sys.byteorder)
+    master = int.from_bytes(found.get(_IFLA_MASTER, b""), sys.byteorder)
     return not flags & IFF_UP or _name_of(master) != bridge
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:
-            return
-        yield kind, data[at + 4 : at + length]
-        at += (length + 3) & ~3
 
 
 def _name_of(index: int) -> str:
