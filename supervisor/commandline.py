@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _main(options: argparse.Namespace, log: EventLog) -> int:
-    settings = read_settings(options.config)
-    service = Service(options.workloads, options.root, options.state, log, settings)
+    read = partial(read_settings, options.config)
+    service = Service(options.workloads, options.root, options.state, log, read(), read)
     return await service.run(options.once)
 
 
@@ -56,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="creched",
         description="Keeps the containers described in workload directories running.",
         epilog="SIGTERM or SIGINT: stop every workload gracefully and exit; again: kill them now. "
-        "SIGHUP: read the directories now. SIGUSR2: execute creched anew, in the same process.",
+        "SIGHUP: read the directories and networks now. SIGUSR2: execute creched anew, in the "
+        "same process.",
         allow_abbrev=False,
     )
     parser.add_argument(

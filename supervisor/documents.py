@@ -121,9 +121,9 @@ def creched_document() -> str:
         "# creched.toml\n",
         _NOTE.format("supervisor/settings.py"),
         f"What is to be said about creched: `creched --config FILE`, else {settings.DEFAULT}",
-        "if that is there. It is read when creched starts, and when it is executed anew. Keys the",
-        "tables below do not have are refused, and so is a file that others than root could have",
-        "written. Everything may be left out.\n",
+        "if that is there. It is read when creched starts, and when it is executed anew; networks",
+        "also at `crechectl reload` and SIGHUP. Keys the tables below do not have are refused, and",
+        "so is a file that others than root could have written. Everything may be left out.\n",
     ]
     tables = [
         (section, section.meaning)

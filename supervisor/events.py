@@ -73,6 +73,7 @@ FIELDS = {
     "stage": "kind of hook",
     "error": "kind of an unexpected error",
     "traceback": "where it came from",
+    "network": "name of a network: `[networks.NAME]`",
     "addresses": "IP addresses with the lengths of their prefixes",
     "workloads": "number of workloads",
     "root": "directory that holds the state of the containers",
@@ -282,6 +283,17 @@ REPORTS: dict[str, Report] = {
     ),
     "network-changed": Report(
         "info", ("workload",), "What has changed in its [network] holds now, as it runs."
+    ),
+    "network-declared": Report(
+        "info",
+        ("network", "action", "keys"),
+        "It is another one in creched.toml, and is as it says there, or will be once those on it "
+        "are restarted.",
+    ),
+    "network-refused": Report(
+        "error",
+        ("network", "message"),
+        "It is another one in creched.toml, and stays as it was, for this reason.",
     ),
     "network-restored": Report(
         "warning", ("message",), "Somebody had changed what creched made; it is as declared again."

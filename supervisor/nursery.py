@@ -124,15 +124,17 @@ class Nursery:
         if self._tasks is not None:
             self._begin(keeper)
 
-    def change(self, workload: Workload, restart: bool) -> None:
+    def change(
+        self, workload: Workload, restart: bool, reason: str = "its directory has changed"
+    ) -> None:
         """Other settings for a workload: at once, or with a restart if it is meant to run."""
         keeper = self.keepers[workload.name]
         if not restart or (keeper.state is State.STOPPED and not keeper.again):
             keeper.change(workload)
         else:
             keeper.change_at_next_start(workload)
-            keeper.post(Event.RESET, "change", "its directory has changed")
-            keeper.post(Event.STOP, "change", "its directory has changed", again=True)
+            keeper.post(Event.RESET, "change", reason)
+            keeper.post(Event.STOP, "change", reason, again=True)
         self._order.placed(workload)
 
     async def remove(self, name: str) -> None:

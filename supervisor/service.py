@@ -23,6 +23,7 @@ from supervisor.engine import Engine
 from supervisor.events import EventLog
 from supervisor.network.edge import Rules
 from supervisor.network.naming import Names
+from supervisor.network.reloading import Reloading
 from supervisor.network.service import Networks, is_attached
 from supervisor.nursery import Nursery
 from supervisor.past import Past
@@ -50,6 +51,7 @@ class Service:
     directories: Directories
     journal: Journal
     networks: Networks
+    reloading: Reloading
     _tasks: trio.Nursery
 
     def __init__(
@@ -59,12 +61,15 @@ class Service:
         state: str,
         log: EventLog,
         settings: Settings | None = None,
+        read: Callable[[], Settings] | None = None,
     ) -> None:
+        """`read`: the settings once more, from where `settings` are from; raises WorkloadError."""
         self.workloads = workloads
         self.root = root
         self.state = state
         self.log = log
         self.settings = settings or Settings()
+        self._read = read or (lambda: self.settings)
         self.manager = Manager()
         self._begun = trio.Event()
         """What an earlier creched has left is looked after: now something may be asked. Before
@@ -102,6 +107,13 @@ class Service:
             self.networks = self._make_networks(once)
             self.log.tap(self.networks.note)
             self.engine.networks = self.networks
+            self.reloading = Reloading(
+                self.networks,
+                lambda: self._read().networks,
+                self._find,
+                self._restart,
+                self.log.emit,
+            )
             generations = None if once else Generations(self.state, self.past.damaged)
             self.directories = Directories(
                 self.workloads, self.engine.scratch, self.nursery, self.log, generations
@@ -136,6 +148,7 @@ class Service:
                     self._tasks.start_soon(self.nursery.remove, name)
                 self._begun.set()
                 await self.networks.begin(attached, unread)
+                await self.reloading.begin(self.settings.networks)
                 self._tasks.start_soon(self.networks.run)
                 if not once:
                     self._tasks.start_soon(self.directories.run, self.engine.watcher)
@@ -182,6 +195,10 @@ class Service:
         keeper = self.nursery.keepers.get(name)
         return None if keeper is None else keeper.workload
 
+    def _restart(self, workload: Workload, why: str) -> None:
+        if not self.nursery.stopping:
+            self.nursery.change(workload, True, why)
+
     # --- being asked -----------------------------------------------------------------------
 
     def stop(self, cause: str, reason: str) -> None:
@@ -201,14 +218,14 @@ class Service:
         self._tasks.cancel_scope.cancel()
 
     async def plan(self) -> Plan:
-        """What `reload` would do. Raises WorkloadError if the directory is of no use."""
-        return await self.directories.plan()
+        """What `reload` would do. Raises WorkloadError if something cannot be read at all."""
+        return await self.reloading.plan(self.directories)
 
     async def reload(self, who: str) -> Plan:
-        """Look at the workload directories now; what was done. Raises WorkloadError as `plan`."""
+        """Look at creched.toml and the directories now; what was done. Raises as `plan`."""
         self.manager.notifier.reloading()
         try:
-            return await self.directories.reload()
+            return await self.reloading.reload(self.directories)
         finally:
             self.manager.notifier.ready()
 

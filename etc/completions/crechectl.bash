@@ -23,7 +23,7 @@ _crechectl() {
     reexec) flags='--help' kind='' ;;
     wait) flags='--help --for --timeout' kind='workload' ;;
     net) flags='--help --draw --svg --json' kind='' ;;
-    check) flags='--help --json' kind='directory' ;;
+    check) flags='--help --config --json' kind='directory' ;;
     top) flags='--help --interval' kind='' ;;
     esac
     case $previous in
@@ -36,6 +36,7 @@ _crechectl() {
     --for) kind='target' value=yes ;;
     --timeout) kind='number' value=yes ;;
     --svg) kind='file' value=yes ;;
+    --config) kind='file' value=yes ;;
     --interval) kind='number' value=yes ;;
     esac
     COMPREPLY=()

@@ -38,7 +38,7 @@ complete -c crechectl -n '__fish_seen_subcommand_from explain' -a '(__crechectl_
 complete -c crechectl -n '__fish_seen_subcommand_from explain' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a plan -d 'show what a reload would do'
 complete -c crechectl -n '__fish_seen_subcommand_from plan' -l json -d 'Print JSON, for scripts.'
-complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a reload -d 'read the workload directories anew'
+complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a reload -d 'read the workload directories, and networks, anew'
 complete -c crechectl -n '__fish_seen_subcommand_from reload' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a reexec -d 'replace creched in place; no workload notices'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a wait -d 'wait until a workload is ready, has exited, …'
@@ -51,6 +51,7 @@ complete -c crechectl -n '__fish_seen_subcommand_from net' -l svg -d 'Draw them 
 complete -c crechectl -n '__fish_seen_subcommand_from net' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a check -d 'say what is wrong with the workload directories in DIR'
 complete -c crechectl -n '__fish_seen_subcommand_from check' -a '(__fish_complete_directories)'
+complete -c crechectl -n '__fish_seen_subcommand_from check' -l config -d 'creched.toml, for its networks (default: /etc/creche/creched.toml, if it is there).' -r -F
 complete -c crechectl -n '__fish_seen_subcommand_from check' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a top -d 'watch what workloads use'
 complete -c crechectl -n '__fish_seen_subcommand_from top' -l interval -d 'Seconds between two looks.' -x

@@ -233,7 +233,8 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/reload",
         "reload",
-        "Read the workload directories anew, and do what `plan` says.",
+        "Read the workload directories and the networks of creched.toml anew, and do what `plan` "
+        "says.",
         handlers.reload,
         Access.ADMIN,
         schema={},

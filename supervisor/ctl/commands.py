@@ -130,7 +130,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("explain", "tell why a workload is in the state it is in", "explain", (NAME, JSON)),
     Command("plan", "show what a reload would do", "plan", (JSON,)),
-    Command("reload", "read the workload directories anew", "plan", (JSON,)),
+    Command("reload", "read the workload directories, and networks, anew", "plan", (JSON,)),
     Command("reexec", "replace creched in place; no workload notices", "reexec"),
     Command(
         "wait",
@@ -160,9 +160,17 @@ COMMANDS: tuple[Command, ...] = (
         "check",
         (
             Option("DIR", "A directory of workload directories.", kind="directory", required=True),
+            Option(
+                "--config",
+                "creched.toml, for its networks (default: /etc/creche/creched.toml, if it is "
+                "there).",
+                "FILE",
+                "file",
+            ),
             JSON,
         ),
-        "Reads every workload directory in DIR as creched would, and starts nothing.",
+        "Reads every workload directory in DIR as creched would, and starts nothing. With "
+        "creched.toml it also knows whether networks are there, and addresses are free.",
         alone=True,
     ),
     Command(

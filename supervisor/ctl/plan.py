@@ -21,6 +21,13 @@ _DOES = {
     "keep": "keep the version that runs",
     "refuse": "refuse it",
 }
+_NETWORK = {
+    "add": "add it",
+    "remove": "forget it",
+    "apply": "change it while it runs",
+    "restart": "restart who is on it",
+    "refuse": "keep it as it is",
+}
 
 
 def run(client: Client, options: argparse.Namespace) -> int:
@@ -31,9 +38,14 @@ def run(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=2))
         return status
+    networks = found["networks"]
+    if networks:
+        table.show(("network", "action", "because"), [network_row(step) for step in networks])
+        if found["steps"]:
+            print()
     if found["steps"]:
         table.show(("workload", "action", "because"), [row(step) for step in found["steps"]])
-    else:
+    elif not networks:
         print("nothing has changed" if done else "nothing would change")
     sys.stdout.flush()
     for step in found["steps"]:
@@ -48,6 +60,20 @@ def row(step: dict[str, Any]) -> list[str]:
     return [clean(step["workload"]), _DOES.get(action, action), clean("; ".join(_because(step)))]
 
 
+def network_row(step: dict[str, Any]) -> list[str]:
+    """The same of a network."""
+    does = _NETWORK.get(step["action"], step["action"])
+    if step["restarts"]:
+        does = f"restart {', '.join(step['restarts'])}"
+    because = [step["reason"]] if step["reason"] else [_change(key) for key in step["keys"]]
+    return [clean(step["network"]), clean(does), clean("; ".join(because))]
+
+
+def _change(key: dict[str, Any]) -> str:
+    old, new = key["old"], key["new"]
+    return f"{key['key']}: {old or 'not set'} to {new or 'not set'}" if old or new else key["key"]
+
+
 def _because(step: dict[str, Any]) -> Iterator[str]:
     if step["renamed"]:
         word = "now called" if step["action"] == "remove" else "was called"
@@ -55,9 +81,7 @@ def _because(step: dict[str, Any]) -> Iterator[str]:
     if step["reason"]:
         yield step["reason"]
     for key in step["keys"]:
-        old, new = key["old"], key["new"]
-        change = f": {old or 'not set'} to {new or 'not set'}" if old or new else ""
-        yield f"{key['key']}{change}"
+        yield _change(key)
     if step["problems"]:
         count = len(step["problems"])
         yield f"{count} mistake{'s' if count > 1 else ''} in its files"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from supervisor.network.changes import NetworkAction, NetworkStep
 from supervisor.workload.diff import KeyChange, changes, restarts
 from supervisor.workload.directory import Reading
 from supervisor.workload.errors import Problem
@@ -56,16 +57,22 @@ class Plan:
 
     steps: tuple[Step, ...] = ()
     seen: frozenset[str] = frozenset()
+    networks: tuple[NetworkStep, ...] = ()
+    """What creched.toml leads to, where that is looked at, too."""
 
     @property
     def changed(self) -> bool:
         """Whether anything that runs, or is to run, is touched."""
-        return any(step.action not in (Action.KEEP, Action.REFUSE) for step in self.steps)
+        return any(step.action not in (Action.KEEP, Action.REFUSE) for step in self.steps) or any(
+            step.action is not NetworkAction.REFUSE for step in self.networks
+        )
 
     @property
     def refused(self) -> bool:
         """Whether there are mistakes."""
-        return any(step.problems for step in self.steps)
+        return any(step.problems for step in self.steps) or any(
+            step.action is NetworkAction.REFUSE for step in self.networks
+        )
 
     def to_json(self) -> dict[str, object]:
         """As JSON has it."""
@@ -73,6 +80,7 @@ class Plan:
             "changed": self.changed,
             "refused": self.refused,
             "steps": [step.to_json() for step in self.steps],
+            "networks": [step.to_json() for step in self.networks],
         }
 
 

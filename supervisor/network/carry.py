@@ -64,18 +64,20 @@ def establish(names: Names, setup: steps.Setup) -> None:
             raise
 
 
-def limit(setup: steps.Setup) -> None:
+def adjust(setup: steps.Setup) -> None:
     """Take the steps that may change while a workload runs. Raises NetworkError."""
     with Links() as host:
         namespaces.enter(setup.netns)
         with Links() as inside:
             for step in setup.steps:
-                if isinstance(step, steps.Limit):
-                    where = host if step.host else inside
-                    try:
+                try:
+                    if isinstance(step, steps.Limit):
+                        where = host if step.host else inside
                         where.limit(_there(where, step.link).index, step.rate)
-                    except (NetworkError, OSError) as error:
-                        raise _failed(step, error) from None
+                    elif isinstance(step, steps.Isolate):
+                        host.plug(_there(host, step.link).index, step.isolated)
+                except (NetworkError, OSError) as error:
+                    raise _failed(step, error) from None
 
 
 def take_down(
@@ -157,6 +159,8 @@ class _Worker:
                 self._bridge(step)
             case steps.Veth():
                 self._veth(step)
+            case steps.Isolate():
+                self._host.plug(_there(self._host, step.link).index, step.isolated)
             case steps.Macvlan():
                 self._macvlan(step)
             case steps.SetSysctl():
@@ -234,7 +238,6 @@ class _Worker:
             _quiet(step.interface, step.v6)
         if found.alias != step.alias or found.master != bridge:
             host.mark(found.index, step.alias, bridge, v6=False)
-            host.plug(found.index, step.isolated)
         if not found.up or found.mtu != step.mtu:
             host.change(found.index, state="up", mtu=step.mtu)
 

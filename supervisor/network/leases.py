@@ -105,6 +105,8 @@ def _lease(
     active: set[str],
 ) -> tuple[Lease, set[str]]:
     """One workload's on one network, and from whom it has been taken."""
+    if (wrong := misfit(attachment, network)) is not None:
+        raise NetworkError(f"network.{wrong[0]}: {wrong[1]}")
     addresses: list[Address] = []
     fixed: list[bool] = []
     robbed: set[str] = set()
@@ -114,7 +116,6 @@ def _lease(
         key = "address" if subnet.version == 4 else "address6"
         if asked is not None:
             wanted = ip_address(str(asked))
-            _fits(key, wanted, subnet, gateway, network)
             owner, is_fixed = taken.get(wanted, ("", False))
             if owner and (is_fixed or owner in active):
                 raise NetworkError(f"network.{key}: {wanted} is that of workload {owner}")
@@ -127,23 +128,29 @@ def _lease(
                 has if stays and has is not None else _free(subnet, gateway, taken, network)
             )
         fixed.append(asked is not None)
-    for key, asked in (("address", attachment.address), ("address6", attachment.address6)):
-        family = "subnet" if key == "address" else "subnet6"
-        if asked is not None and getattr(network, family) is None:
-            raise NetworkError(f"network.{key}: network {network.name} has no {family}")
     return Lease(tuple(addresses), tuple(fixed)), robbed
 
 
-def _fits(
-    key: str, wanted: Address, subnet: Subnet, gateway: Address | None, network: Network
-) -> None:
-    if not usable(subnet, wanted):
-        raise NetworkError(
-            f"network.{key}: {wanted} is no address of a host in {subnet}, the subnet of network "
-            f"{network.name}"
-        )
-    if wanted == gateway:
-        raise NetworkError(f"network.{key}: {wanted} is the gateway of network {network.name}")
+def misfit(attachment: Attachment, network: Network) -> tuple[str, str] | None:
+    """The key of an address that cannot be one of `network`, and why."""
+    for key, asked, subnet, gateway in (
+        ("address", attachment.address, network.subnet, network.gateway),
+        ("address6", attachment.address6, network.subnet6, network.gateway6),
+    ):
+        if asked is None:
+            continue
+        wanted = ip_address(str(asked))
+        if subnet is None:
+            family = "subnet" if key == "address" else "subnet6"
+            return key, f"network {network.name} has no {family}"
+        if not usable(subnet, wanted):
+            return key, (
+                f"{wanted} is no address of a host in {subnet}, the subnet of network "
+                f"{network.name}"
+            )
+        if wanted == gateway:
+            return key, f"{wanted} is the gateway of network {network.name}"
+    return None
 
 
 def _free(

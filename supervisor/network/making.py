@@ -12,6 +12,7 @@ from functools import partial
 
 from runtime.errors import CrecheError
 from supervisor.network import carry, forwarding, namespaces, rules
+from supervisor.network.accepted import Accepted
 from supervisor.network.edges import Edge, refuse
 from supervisor.network.errors import NetworkError
 from supervisor.network.leases import Leases
@@ -42,7 +43,8 @@ class Making:
         edges: Sequence[Edge],
     ) -> None:
         self.names = Names(own)
-        self.networks = networks
+        self.declared = dict(networks)
+        """Those of creched.toml, as far as they are in use by now (network/reloading.py)."""
         self.made: dict[str, Made] = {}
         """By workload; also of those that have ended, as long as others share their namespace."""
         self.leases = Leases(Documents(leases, True, damaged) if leases else None)
@@ -52,6 +54,21 @@ class Making:
         self.find = find
         self.report = report
         self._records = Documents(f"{own}/networks", False, damaged)
+        self._accepted = Accepted(own, damaged)
+        self._leaving: dict[str, Network] = {}
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Those that are declared; and those that were, as long as somebody is still on them."""
+        used = {endpoint.network for endpoint in self.endpoints}
+        return {name: net for name, net in self._leaving.items() if name in used} | self.declared
+
+    def declare(self, networks: Mapping[str, Network]) -> None:
+        """These from now on. Raises OSError; then those before."""
+        if networks or self.declared:
+            self._accepted.save(networks)
+        self._leaving = {**self._leaving, **self.declared}
+        self.declared = dict(networks)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -63,9 +80,14 @@ class Making:
         self.leases.load()
         for made in load(self._records):
             self.made[made.workload] = made
+        if self.made:
+            self.declared |= self._accepted.load() or {}
+        self.declare(self.declared)
 
     def close(self) -> None:
-        """Nothing happens any more: leave no empty directories."""
+        """Nothing happens any more: leave nothing that would stand for nothing."""
+        if not self.made:
+            self._accepted.forget()
         for directory in (self._records.directory, self.names.namespaces):
             try:
                 os.rmdir(directory)
@@ -75,9 +97,13 @@ class Making:
     async def share(self, workload: Workload) -> None:
         """Make the networks of the workload whose namespace it shares. Raises NetworkError."""
         owner = workload.settings.network[0].workload
-        if owner is None or owner in self.made:
+        if owner is None:
             return
         other = self.find(owner)
+        if owner in self.made and (
+            other is None or self.compile(other).shape == self.made[owner].shape
+        ):
+            return
         if other is None:
             raise NetworkError(f"network.workload: there is no workload {owner}")
         if not other.settings.network or other.settings.network[0].mode in (

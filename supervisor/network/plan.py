@@ -40,7 +40,6 @@ class Veth:
     link: str
     alias: str
     bridge: str
-    isolated: bool
     interface: str
     mac: str
     mtu: int
@@ -48,6 +47,19 @@ class Veth:
 
     def __str__(self) -> str:
         return f"join {self.interface} to bridge {self.bridge} by {self.link} (network.name)"
+
+
+@dataclass(frozen=True, slots=True)
+class Isolate:
+    """Whether a port reaches no other isolated one of its bridge."""
+
+    network: str
+    link: str
+    isolated: bool
+
+    def __str__(self) -> str:
+        what = "isolate" if self.isolated else "do not isolate"
+        return f"{what} {self.link} (networks.{self.network}.isolate)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +133,10 @@ class Limit:
         return f"limit {self.link} to {self.rate} bits per second (network.rate)"
 
 
-Step = Bridge | Veth | Macvlan | SetSysctl | AddAddress | SetUp | AddRoute | Limit
+Step = Bridge | Veth | Isolate | Macvlan | SetSysctl | AddAddress | SetUp | AddRoute | Limit
 SHARED = (Bridge,)
 """Steps about what is not the workload's alone."""
-LIVE = (Bridge, Limit)
+LIVE = (Bridge, Isolate, Limit)
 """Steps that can be taken again with other values while the workload runs."""
 
 
@@ -270,7 +282,8 @@ def _bridge(
     )
     alias = names.link_alias(endpoint.workload, interface)
     v6 = network.subnet6 is not None
-    yield Veth(link, alias, network.bridge, network.isolate, interface, mac, mtu, v6)
+    yield Veth(link, alias, network.bridge, interface, mac, mtu, v6)
+    yield Isolate(network.name, link, network.isolate)
     routes = list(attachment.routes)
     routed |= {route.to.version for route in routes if route.to.prefixlen == 0}
     for gateway in network.gateways:

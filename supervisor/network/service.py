@@ -66,8 +66,13 @@ class Networks:
 
     @property
     def networks(self) -> Mapping[str, Network]:
-        """Those that are declared."""
+        """Those that are declared, and those that were, as long as somebody is still on them."""
         return self._making.networks
+
+    @property
+    def declared(self) -> Mapping[str, Network]:
+        """Those that are declared, by the last creched.toml that was taken."""
+        return self._making.declared
 
     @property
     def leases(self) -> Leases:
@@ -124,6 +129,49 @@ class Networks:
         names = self._making.names
         path = joining.namespace(names, workload.name, workload.settings.network)
         return joining.join(config, path)
+
+    def attached(self) -> dict[str, tuple[Attachment, ...]]:
+        """What is declared for whom, of the workloads that are attached now.
+
+        Who shares the namespace of one that does not run itself is on that one's networks.
+        """
+        found = {}
+        for name in sorted(self._users & self._attached.keys()):
+            owner = self._attached[name][0].workload
+            other = None if owner is None else self._making.find(owner)
+            lends = other is not None and owner not in self._users
+            found[name] = other.settings.network if other and lends else self._attached[name]
+        return found
+
+    def outdated(self) -> set[str]:
+        """Workloads that are attached otherwise than is declared: a restart would change that."""
+        found = set()
+        for name in self.attached():
+            workload = self._making.find(name)
+            if workload is None or name not in self.made:
+                continue
+            try:
+                if self._making.compile(workload).shape != self.made[name].shape:
+                    found.add(name)
+            except (CrecheError, OSError) as error:
+                self._making.trouble(name, error)
+        return found
+
+    async def declare(self, networks: Mapping[str, Network]) -> None:
+        """Have these networks from now on. Raises OSError; then nothing has changed.
+
+        What can apply at once does; the rest when a workload is attached next.
+        """
+        with trio.CancelScope(shield=True):
+            async with self._lock:
+                before = self.declared
+                self._making.declare(networks)
+                self._changed |= {
+                    endpoint.workload
+                    for endpoint in self.endpoints
+                    if networks.get(endpoint.network or "") != before.get(endpoint.network or "")
+                }
+                await self._reconcile()
 
     def changed(self, workload: Workload) -> None:
         """Settings that apply at once may be others."""
@@ -234,7 +282,7 @@ class Networks:
                 making.expected.add(setup)
                 making.hold(Made.of(setup, True))
                 if name in self._changed:
-                    await in_a_thread(partial(carry.limit, setup))
+                    await in_a_thread(partial(carry.adjust, setup))
                     changed.append(name)
                 making.keep(Made.of(setup, True))
                 self._changed.discard(name)

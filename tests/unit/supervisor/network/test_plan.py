@@ -13,7 +13,15 @@ from supervisor.network.joining import join, namespace
 from supervisor.network.leases import Leases
 from supervisor.network.made import Made
 from supervisor.network.naming import Names
-from supervisor.network.plan import AddRoute, Bridge, Limit, Setup, Veth, compile_setup, declared
+from supervisor.network.plan import (
+    AddRoute,
+    Bridge,
+    Isolate,
+    Limit,
+    Setup,
+    compile_setup,
+    declared,
+)
 from supervisor.settings import parse
 from supervisor.workload.diff import changes
 from supervisor.workload.errors import WorkloadError
@@ -41,6 +49,7 @@ def test_the_steps_of_a_bridge() -> None:
     assert found == [
         "make bridge cr-a (networks.a.bridge)",
         f"join eth0 to bridge cr-a by {link} (network.name)",
+        f"do not isolate {link} (networks.a.isolate)",
         "give eth0 10.0.0.2/24 (network.address)",
         "switch eth0 on",
         "add the route to 0.0.0.0/0 via 10.0.0.1 (network.routes)",
@@ -82,8 +91,8 @@ def test_what_makes_another_namespace_necessary() -> None:
 
 
 def test_isolation_and_size_go_to_the_port() -> None:
-    (veth,) = [s for s in setup('[network]\nname = "c"\n').steps if isinstance(s, Veth)]
-    assert veth.isolated
+    (port,) = [s for s in setup('[network]\nname = "c"\n').steps if isinstance(s, Isolate)]
+    assert port.isolated
     with pytest.raises(NetworkError, match=r"network.mtu: 1500 is more than the 1400 of b"):
         setup('[network]\nname = "b"\nmtu = 1500\n')
 
