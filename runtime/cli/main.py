@@ -33,6 +33,7 @@ COMMANDS = (
     "kill",
     "list",
     "mounts",
+    "net",
     "pause",
     "plan",
     "ps",

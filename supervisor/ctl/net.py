@@ -30,7 +30,7 @@ def run(client: Client, options: argparse.Namespace) -> int:
     elif options.draw:
         _draw(found)
     else:
-        _tables(found)
+        tables(found)
     return DONE
 
 
@@ -45,7 +45,8 @@ def _write(path: str, text: str) -> None:
         raise Problem(f"--svg: {error.filename or path}: {error.strerror}", USAGE) from None
 
 
-def _tables(found: dict[str, Any]) -> None:
+def tables(found: dict[str, Any]) -> None:
+    """A table of each kind that there is something of."""
     if not found["networks"] and not found["interfaces"]:
         print("there are no networks (creched.md: [networks.NAME])")
         return

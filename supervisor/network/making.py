@@ -81,7 +81,9 @@ class Making:
         for made in load(self._records):
             self.made[made.workload] = made
         if self.made:
-            self.declared |= self._accepted.load() or {}
+            used = {endpoint.network for endpoint in self.endpoints}
+            kept = self._accepted.load() or {}
+            self.declared |= {name: net for name, net in kept.items() if name in used}
         self.declare(self.declared)
 
     def close(self) -> None:

@@ -70,12 +70,25 @@ def make(path: str) -> None:
     try:
         ns.unshare(ns.CLONE_NEWNET)
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        source = b"/proc/thread-self/ns/net"
-        call("mount", libc.mount(source, os.fsencode(path), None, ctypes.c_ulong(_MS_BIND), None))
+        _mount("/proc/thread-self/ns/net", path)
     except OSError as error:
         remove(path)
         raise NetworkError(
             f"make network namespace {path}: {os.strerror(error.errno or 0)}"
+        ) from None
+
+
+def keep(path: str, source: str) -> None:
+    """Have the namespace that `source` stands for at `path`, too. Raises NetworkError, OSError."""
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    remove(path)
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        _mount(source, path)
+    except OSError as error:
+        remove(path)
+        raise NetworkError(
+            f"keep network namespace {source}: {os.strerror(error.errno or 0)}"
         ) from None
 
 
@@ -105,6 +118,11 @@ def remove(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         pass
+
+
+def _mount(source: str, path: str) -> None:
+    given = os.fsencode(source), os.fsencode(path)
+    call("mount", libc.mount(*given, None, ctypes.c_ulong(_MS_BIND), None))
 
 
 def names(directory: str) -> list[str]:

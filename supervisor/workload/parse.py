@@ -35,6 +35,11 @@ def parse_tables(data: bytes, file: str, sections: Sequence[Section]) -> Values:
     return _reader([read_layer(data, file)]).read(sections, ())
 
 
+def parse_document(document: Values, where: str, sections: Sequence[Section]) -> Values:
+    """The same of what is no TOML; `where` is what errors call it."""
+    return _reader([Layer(where, "", document)]).read(sections, ())
+
+
 def _reader(layers: list[Layer]) -> _Reader:
     try:
         return _Reader(Merged(layers))
