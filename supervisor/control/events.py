@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
+from functools import lru_cache
 
 import trio
 
 from supervisor.store.journal import Cursor, Journal
 
 TYPE = "text/event-stream; charset=utf-8"
+PAUSE = 0.02
+"""Seconds. While events come faster than they can be sent one by one, all readers look at the same
+moments, so far apart: they get many at once, encoded once, and creched has its hands free for what
+the events are about."""
 
 
 async def stream(
@@ -32,6 +37,7 @@ async def stream(
     # So that a client sees that it is connected before anything happens.
     yield b": events\n\n"
     told = cursor.missed if since == 0 else 0
+    live = False
     while True:
         first = cursor.number
         lines = cursor.read()
@@ -42,16 +48,14 @@ async def stream(
             yield _missed(first, cursor.number - len(lines) - 1)
         if lines:
             number = cursor.number - len(lines)
-            data = b"".join(
-                _event(number + index, _without_output(line) if public else line)
-                for index, line in enumerate(lines)
-                if workload is None or _is_of(line, workload)
-            )
-            if data:
+            if data := encoded(number, tuple(lines), workload, public):
                 yield data
+            if live and cursor.number <= journal.last and not closing.is_set():
+                await trio.sleep_until((trio.current_time() // PAUSE + 1) * PAUSE)
         elif not follow or closing.is_set():
             return
         else:
+            live = True
             # Not `cursor.number - 1`: what a full disk has swallowed will not come any more.
             await _news(journal, journal.last, closing)
 
@@ -66,6 +70,16 @@ async def _news(journal: Journal, last: int, closing: trio.Event) -> None:
         either.start_soon(closed)
         await journal.beyond(last)
         either.cancel_scope.cancel()
+
+
+@lru_cache(maxsize=4)
+def encoded(first: int, lines: tuple[bytes, ...], workload: str | None, public: bool) -> bytes:
+    """Those of the lines, of which `first` is the first one's number, that a reader is to see."""
+    return b"".join(
+        _event(number, _without_output(line) if public else line)
+        for number, line in enumerate(lines, first)
+        if workload is None or _is_of(line, workload)
+    )
 
 
 def _event(number: int, line: bytes) -> bytes:

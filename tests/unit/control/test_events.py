@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from supervisor.control.events import encoded
 from supervisor.control.request import Access
 from tests.unit.control.peers import Creched
 
@@ -34,6 +35,20 @@ async def test_replayed_then_live(creched: Creched) -> None:
         for number in range(11, 40):
             creched.happen(1)
             assert numbers(await client.blocks(1)) == [number]
+
+
+async def test_what_readers_see_at_the_same_time_is_encoded_once(creched: Creched) -> None:
+    """Each gets all of it, in order."""
+    async with creched.connected() as one, creched.connected() as other:
+        for client in (one, other):
+            await client.begin("/events")
+        before = encoded.cache_info()
+        for last in (20, 40, 60):
+            creched.happen(20)
+            for client in (one, other):
+                assert numbers(await client.blocks(20)) == list(range(last - 19, last + 1))
+        after = encoded.cache_info()
+    assert after.hits - before.hits >= 3
 
 
 async def test_the_last_few(creched: Creched) -> None:
