@@ -11,6 +11,21 @@ WARM_UP = 2
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How much is measured. rounds: times that each case is run; seconds: how long whatever is
+    sustained; crowds: numbers of containers; idle: seconds in which nothing happens."""
+
+    rounds: int = 20
+    seconds: float = 4.0
+    restarts: int = 200
+    crowds: tuple[int, ...] = (1, 10, 100, 1000)
+    idle: float = 60.0
+
+
+QUICK = Effort(5, 1.0, 40, (1, 10, 100), 5.0)
+
+
+@dataclass(frozen=True)
 class Series:
     """Values of one case, in the row's unit."""
 
@@ -28,8 +43,14 @@ class Series:
 
     def __str__(self) -> str:
         if len(self.values) == 1:
-            return f"{self.median:.3g}"
-        return f"{self.median:.3g} ({self.quantile(0.25):.3g} to {self.quantile(0.75):.3g})"
+            return _short(self.median)
+        spread = f"{_short(self.quantile(0.25))} to {_short(self.quantile(0.75))}"
+        return f"{_short(self.median)} ({spread})"
+
+
+def _short(value: float) -> str:
+    """Three digits, or as many as there are before the point."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def interleave(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Series]:
@@ -48,7 +69,8 @@ class Row:
     """One line of the table: what was measured, in which unit, for whom, and what was hoped for.
 
     targets: (peer, factor): creche's median is to be at most (for rates: at least) factor times the
-    peer's. more_is_better: the values are rates.
+    peer's. goal: what it is to be at most, or at least, by itself. more_is_better: rates. problem:
+    why there are no results.
     """
 
     name: str
@@ -57,7 +79,8 @@ class Row:
     results: Mapping[str, Series]
     targets: tuple[tuple[str, float], ...] = ()
     more_is_better: bool = False
-    note: str = ""
+    goal: float | None = None
+    problem: str = ""
 
     def ratio(self, peer: str) -> float | None:
         """creche's median over the peer's; None if one of them was not there."""
@@ -68,7 +91,18 @@ class Row:
 
     def met(self, peer: str, factor: float) -> bool | None:
         """Whether a target is met; None if it cannot be told."""
-        ratio = self.ratio(peer)
-        if ratio is None:
+        return self._good(self.ratio(peer), factor)
+
+    def goal_met(self) -> bool | None:
+        """The same for the goal."""
+        return None if self.goal is None else self._good(self.results["creche"].median, self.goal)
+
+    def _good(self, value: float | None, target: float) -> bool | None:
+        if value is None:
             return None
-        return ratio >= factor if self.more_is_better else ratio <= factor
+        return value >= target if self.more_is_better else value <= target
+
+
+def one(value: float) -> Series:
+    """A series of one value."""
+    return Series((value,))

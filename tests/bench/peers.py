@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.scene import REPOSITORY, Scene
@@ -18,9 +19,9 @@ _numbers = itertools.count()
 class Peer:
     """A runtime with runc's command line."""
 
-    def __init__(self, name: str, program: str, scene: Scene, *options: str) -> None:
+    def __init__(self, name: str, program: str, scene: Scene) -> None:
         self.name = name
-        self.argv = [program, "--root", str(scene.root(name)), *options]
+        self.argv = [program, "--root", str(scene.root(name))]
         self._scene = scene
 
     def new_id(self) -> str:
@@ -30,12 +31,6 @@ class Peer:
     def call(self, *words: str | Path) -> str:
         """One command; its output. Raises CalledProcessError."""
         return run([*self.argv, *map(str, words)], detached=words[0] == "create")
-
-    def to_first_instruction(self, bundle: Path) -> float:
-        """Milliseconds from the call of `run` to the program's first instruction."""
-        began = time.monotonic_ns()
-        said = self.call("run", "-b", bundle, self.new_id())
-        return (int(said) - began) / 1e6
 
     def timed(self, *calls: Sequence[str | Path]) -> float:
         """Milliseconds that a row of commands takes."""
@@ -58,19 +53,32 @@ def run(argv: list[str], detached: bool = False) -> str:
 
 def runtimes(scene: Scene) -> dict[str, Peer]:
     """creche, and those peers that are installed."""
-    found = {"creche": Peer("creche", str(REPOSITORY / "runtime/creche"), scene)}
-    for name, options in (("runc", ()), ("crun", crun_options())):
-        program = shutil.which(name)
-        if program:
-            found[name] = Peer(name, program, scene, *options)
-    return found
+    return {
+        name: Peer(name, program, scene)
+        for name, program in (
+            ("creche", str(REPOSITORY / "runtime/creche")),
+            ("runc", shutil.which("runc")),
+            ("crun", shutil.which("crun")),
+        )
+        if program
+    }
 
 
-def crun_options() -> tuple[str, ...]:
-    """Without CAP_SYS_RESOURCE crun cannot load its device program: it runs without a cgroup."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff"))
-    return () if effective >> 24 & 1 else ("--cgroup-manager=disabled",)
+@contextmanager
+def running(scene: Scene, peers: Mapping[str, Peer]) -> Iterator[dict[str, str]]:
+    """A container of each, which sleeps; their ids."""
+    name = f"asleep-{next(_numbers)}"
+    bundle = scene.bundle(name, ["/bin/sleep", "100000"])
+    names: dict[str, str] = {}
+    try:
+        for peer in peers.values():
+            names[peer.name] = peer.new_id()
+            peer.call("create", "-b", bundle, names[peer.name])
+            peer.call("start", names[peer.name])
+        yield names
+    finally:
+        for each, container in names.items():
+            peers[each].call("delete", "--force", container)
 
 
 def interpreter() -> float:

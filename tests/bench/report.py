@@ -9,9 +9,9 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from tests.bench.measure import Row
+from tests.bench.measure import Effort, Row
 
-_VERSIONS = ("runc", "crun", "bwrap", "conmon", "containerd")
+_VERSIONS = ("runc", "crun", "conmon", "containerd")
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -19,45 +19,65 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| what | unit | creche | peer | theirs | ratio | target | met |",
              "|---|---|---:|---|---:|---:|---:|---|"]  # fmt: skip
     for row in rows:
+        if row.problem:
+            lines.append(_line(row.what, "", "", "", row.problem, "", "", "?"))
+            continue
+        sign = "≥" if row.more_is_better else "≤"
         targets = dict(row.targets)
-        first = True
+        found = []
+        if row.goal is not None:
+            found.append(("", "", "", f"{sign} {row.goal:g}", _yes(row.goal_met())))
         for peer, series in row.results.items():
-            if peer == "creche":
-                continue
-            ratio, factor = row.ratio(peer), targets.get(peer)
-            sign = "≥" if row.more_is_better else "≤"
-            lines.append(
-                "| "
-                + " | ".join(
-                    [
-                        row.what if first else "",
-                        row.unit if first else "",
-                        str(row.results["creche"]) if first else "",
-                        peer,
-                        str(series),
-                        "" if ratio is None else f"{ratio:.2f}",
-                        "" if factor is None else f"{sign} {factor:g}",
-                        "" if factor is None else _yes(row.met(peer, factor)),
-                    ]
-                )
-                + " |"
-            )
-            first = False
-        if first:
-            lines.append(f"| {row.what} | {row.unit} | {row.results['creche']} | | | | | |")
+            if peer != "creche":
+                ratio, factor = row.ratio(peer), targets.get(peer)
+                target = ("", "")
+                if factor is not None:
+                    target = (f"{sign} {factor:g} of theirs", _yes(row.met(peer, factor)))
+                found.append((peer, str(series), "" if ratio is None else f"{ratio:.2f}", *target))
+        head = (row.what, row.unit, str(row.results["creche"]))
+        for cells in found or [("",) * 5]:
+            lines.append(_line(*head, *cells))
+            head = ("", "", "")
     return "\n".join(lines)
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def document(before: str, rows: str, below: str, machine_: str) -> str:
+    """docs/benchmarks.md with other results: what lies between `<!-- NAME -->` and the next
+    `<!-- end -->`. Raises ValueError if the marks are missing."""
+    for name, made in (
+        ("table", f"{rows}\n\n![the ratios, drawn](benchmarks.svg)"),
+        ("profile", below),
+        ("machine", machine_),
+    ):
+        begin, end = f"<!-- {name}: written by ./dev bench --write -->\n", "\n<!-- end -->"
+        head, found, rest = before.partition(begin)
+        _, closed, tail = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(
+                f"docs/benchmarks.md lacks the marks {begin.strip()} and {end.strip()}"
+            )
+        before = f"{head}{begin}\n{made}\n{end}{tail}"
+    return before
 
 
 def _yes(met: bool | None) -> str:
     return {None: "?", True: "yes", False: "no"}[met]
 
 
-def machine() -> str:
+def machine(effort: Effort, seconds: float) -> str:
     """Processor, kernel, interpreter, peers, and how busy it was."""
+    load, _, earlier = os.getloadavg()
+    with open("/proc/meminfo", encoding="ascii") as file:
+        memory = int(file.readline().split()[1]) / (1 << 20)
     lines = [
-        f"* {_processor()}, {os.cpu_count()} CPUs visible; load average at the end "
-        f"{os.getloadavg()[0]:.1f}",
-        f"* Linux {platform.release()}, Python {platform.python_version()}",
+        f"* {_processor()}, {os.cpu_count()} CPUs, {memory:.0f} GiB; load average at the end "
+        f"{load:.1f}, {earlier:.1f} over the last quarter of an hour",
+        f"* Linux {platform.release()}, Python {platform.python_version()}, cgroup v2",
+        f"* {effort.rounds} rounds, {seconds:.0f} s in all",
     ]
     for program in _VERSIONS:
         if shutil.which(program):

@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.measure import Row, interleave
-from tests.bench.peers import Peer, interpreter, runtimes
+from tests.bench.measure import Effort, Row, interleave
+from tests.bench.peers import Peer, interpreter, running, runtimes
 from tests.bench.scene import Scene
 
 
-def cold_run(scene: Scene, rounds: int) -> Row:
+def cold_run(scene: Scene, effort: Effort) -> Row:
     """creche run, foreground, of a program that does nothing."""
     bundle = scene.bundle("cold", ["/bin/true"])
     cases = {name: functools.partial(_run, peer, bundle) for name, peer in runtimes(scene).items()}
@@ -19,7 +19,7 @@ def cold_run(scene: Scene, rounds: int) -> Row:
         "cold run",
         "`run` of `true`, from the call to its end, warm page cache",
         "ms",
-        interleave(cases, rounds),
+        interleave(cases, effort.rounds),
         (("runc", 0.7),),
     )
 
@@ -28,7 +28,7 @@ def _run(peer: Peer, bundle: Path) -> float:
     return peer.timed(("run", "-b", bundle, peer.new_id()))
 
 
-def create_start_delete(scene: Scene, rounds: int) -> Row:
+def create_start_delete(scene: Scene, effort: Effort) -> Row:
     """What an engine does for each container."""
     bundle = scene.bundle("engine", ["/bin/true"])
 
@@ -43,12 +43,12 @@ def create_start_delete(scene: Scene, rounds: int) -> Row:
         "create, start, delete",
         "three commands, as engines call them",
         "ms",
-        interleave(cases, rounds),
+        interleave(cases, effort.rounds),
         (("runc", 0.7),),
     )
 
 
-def small_commands(scene: Scene, rounds: int) -> list[Row]:
+def small_commands(scene: Scene, effort: Effort) -> list[Row]:
     """state, kill and delete --force of a container that has ended."""
     bundle = scene.bundle("small", ["/bin/true"])
     peers = runtimes(scene)
@@ -66,7 +66,7 @@ def small_commands(scene: Scene, rounds: int) -> list[Row]:
                 if word == "state"
                 else f"`{word}` of a container that waits for `start`",
                 "ms",
-                interleave(cases, rounds),
+                interleave(cases, effort.rounds),
                 (("python3 -I -S", 2.0),),
             )
         )
@@ -85,23 +85,19 @@ def _small(peer: Peer, bundle: Path, words: list[str]) -> float:
     return taken
 
 
-def cold_exec(scene: Scene, rounds: int) -> Row:
+def cold_exec(scene: Scene, effort: Effort) -> Row:
     """exec into a running container."""
-    bundle = scene.bundle("exec", ["/bin/sleep", "100000"])
     peers = runtimes(scene)
-    names = {}
-    for name, peer in peers.items():
-        names[name] = peer.new_id()
-        peer.call("create", "-b", bundle, names[name])
-        peer.call("start", names[name])
-    cases = {
-        name: functools.partial(peer.timed, ("exec", names[name], "/bin/true"))
-        for name, peer in peers.items()
-    }
-    try:
-        results = interleave(cases, rounds)
-    finally:
-        for name, peer in peers.items():
-            peer.call("delete", "--force", names[name])
-    return Row("cold exec", "`exec` of `true`, from the call to its end", "ms", results,
-               (("runc", 0.8),))  # fmt: skip
+    with running(scene, peers) as names:
+        cases = {
+            name: functools.partial(peer.timed, ("exec", names[name], "/bin/true"))
+            for name, peer in peers.items()
+        }
+        results = interleave(cases, effort.rounds)
+    return Row(
+        "cold exec",
+        "`exec` of `true`, from the call to its end",
+        "ms",
+        results,
+        (("runc", 0.8),),
+    )

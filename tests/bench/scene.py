@@ -1,23 +1,29 @@
-"""What all rows share: a bundle, its program, and a machine view in which every runtime can run.
+"""What all rows share: bundles, their program, and a machine view in which every runtime can run.
 
 The benchmarks run in a mount namespace of their own with cgroup v2 alone at /sys/fs/cgroup: that is
-what machines have today, and the only layout that all peers know.
+what machines have today, and the only layout that all peers know. Orphans become children of a
+process that ends whatever is left (tests/support/reaper.py).
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.bench.times import Times
 from tests.support import bundle
+from tests.support.reaper import continue_below_a_reaper
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -33,27 +39,47 @@ _ARCHITECTURES = {
 
 
 class Scene:
-    """A temporary directory with bundles in it."""
+    """A temporary directory with bundles in it, which share one root file system."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
         self.tag = f"bench-{os.getpid()}"
-        self._first = base / "first"
-        subprocess.run(["gcc", "-O2", "-static", "-o", self._first, HERE / "first.c"], check=True)
+        self.cgroups: list[str] = []
+        """Names of control groups to be removed at the end, besides those with `tag` in them."""
+        self.rootfs = base / "rootfs"
+        self.rootfs.mkdir()
+        bundle.make_rootfs(self.rootfs)
+        program = self.rootfs / "bin/first"
+        subprocess.run(["gcc", "-O2", "-static", "-o", program, HERE / "first.c"], check=True)
+        self.profile = default_profile() if PROFILE.exists() else None
 
-    def bundle(self, name: str, args: list[str], *, filtered: bool = True) -> Path:
-        """A bundle as an engine would write it: `runc spec`'s configuration and Docker's filter."""
-        path = self.base / name
-        path.mkdir()
-        shutil.copy(self._first, bundle.make_rootfs(_made(path / "rootfs")) / "bin/first")
+    def config(self, args: list[str]) -> dict[str, Any]:
+        """As an engine would write it: `runc spec`'s configuration and Docker's filter."""
         config: dict[str, Any] = copy.deepcopy(bundle.FULL)
         config["process"]["args"] = args
+        config["root"]["path"] = str(self.rootfs)
         # crun raises RLIMIT_MEMLOCK to load a device program, which takes CAP_SYS_RESOURCE.
         config["linux"].pop("resources")
-        if filtered and PROFILE.exists():
-            config["linux"]["seccomp"] = default_profile()
-        (path / "config.json").write_text(json.dumps(config))
+        if self.profile is not None:
+            config["linux"]["seccomp"] = self.profile
+        return config
+
+    def bundle(self, name: str, args: list[str], **more: Any) -> Path:
+        """A bundle; `more`: further members of its configuration."""
+        path = self.base / "bundles" / name
+        path.mkdir(parents=True)
+        (path / "config.json").write_text(json.dumps({**self.config(args), **more}))
         return path
+
+    def times(self, name: str) -> Times:
+        """A FIFO inside every container that `first` can write to; close it."""
+        return Times(self.rootfs, name)
+
+    def claim_creched(self, root: Path) -> None:
+        """Have the control group removed at the end that a creched with this state root makes."""
+        # As supervisor/engine.py names it.
+        number = hashlib.sha256(str(root).encode()).hexdigest()[:12]
+        self.cgroups.append(f"creched-{number}")
 
     def root(self, name: str) -> Path:
         """A state root."""
@@ -81,31 +107,53 @@ def default_profile() -> dict[str, Any]:
     }
 
 
-def _made(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
 @contextmanager
 def scene() -> Iterator[Scene]:
     """Use once `enter()` has been called. Removes everything at the end."""
     base = Path(tempfile.mkdtemp(prefix="creche-bench-", dir="/run"))
+    base.chmod(0o755)
     made = Scene(base)
     try:
         yield made
     finally:
-        shutil.rmtree(base)
-        for left in sorted(CGROUP_ROOT.rglob(f"*{made.tag}*"), reverse=True):
-            if left.is_dir():
-                left.rmdir()
+        shutil.rmtree(base, ignore_errors=True)
+        for name in (f"*{made.tag}*", *made.cgroups):
+            for left in CGROUP_ROOT.glob(f"**/{name}"):
+                _remove(left)
+
+
+def _remove(cgroup: Path) -> None:
+    """With whatever is left in it."""
+    try:
+        (cgroup / "cgroup.kill").write_text("1")
+        for _ in range(1000):
+            if "populated 0" in (cgroup / "cgroup.events").read_text():
+                break
+            os.sched_yield()
+    except OSError:
+        pass
+    for path, _, _ in os.walk(cgroup, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            print(f"left behind: {path}: {error.strerror}", file=sys.stderr)
 
 
 def enter(argv: list[str]) -> None:
-    """Start this program again in the machine view described above; returns in there."""
-    if os.environ.get("CRECHE_BENCH_INSIDE"):
-        return
-    os.environ["CRECHE_BENCH_INSIDE"] = "1"
-    script = 'mount -t cgroup2 none /sys/fs/cgroup && mount -t tmpfs none /run && exec "$@"'
-    os.execvp(
-        "unshare", ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *argv]
-    )
+    """Start this program again in the machine view described above; returns in there.
+
+    From then on SIGTERM ends it as Ctrl-C does, and so clears up.
+    """
+    if not os.environ.get("CRECHE_BENCH_INSIDE"):
+        os.environ["CRECHE_BENCH_INSIDE"] = "1"
+        script = "mount -t cgroup2 none /sys/fs/cgroup && mount -t tmpfs -o mode=755 none /run"
+        script += ' && exec "$@"'
+        words = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *argv]
+        os.execvp("unshare", words)
+    continue_below_a_reaper()
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
