@@ -37,7 +37,7 @@ from supervisor.monitor.notify import NotifySocket
 from supervisor.output.lines import STREAMS
 from supervisor.output.run import RunOutput
 from supervisor.policy import Cause
-from supervisor.systemd.descriptors import Descriptors, pidfd_name, stream_name
+from supervisor.systemd.descriptors import Descriptors, name_of
 from supervisor.watch import Watcher, read_counters
 
 KILL_TIMEOUT = 10.0
@@ -199,6 +199,11 @@ class DrivenContainer:
         """Whether this process, in our pid namespace, is one of the container's."""
         return self._held is not None and is_member(pid, self._held.cgroup().paths, self._layout)
 
+    def keep_notify(self, fd: int) -> None:
+        """Keep its notify socket: what it says while there is no creched waits in there."""
+        if self._held is not None and self.descriptors is not None:
+            self.descriptors.keep(name_of("notify", self._held.state), fd)
+
     # --- the driver ------------------------------------------------------------------------
 
     async def _drive(self, protocol: steps.Steps) -> None:
@@ -292,9 +297,9 @@ class DrivenContainer:
             held.adopt_init(answer["pid"])
             held.channel = ours
             if self.descriptors is not None:
-                self.descriptors.keep(pidfd_name(held.state), held.pidfd)
+                self.descriptors.keep(name_of("pid", held.state), held.pidfd)
                 for stream, fd in self.output.descriptors().items():
-                    self.descriptors.keep(stream_name(held.state, stream), fd)
+                    self.descriptors.keep(name_of(stream, held.state), fd)
             self.output.given()
         except BaseException:
             ours.close()
@@ -397,8 +402,8 @@ class DrivenContainer:
     def _close(self) -> None:
         held, self._held = self._held, None
         if held is not None and self.descriptors is not None:
-            for stream in STREAMS:
-                self.descriptors.drop(stream_name(held.state, stream))
+            for kind in (*STREAMS, "notify"):
+                self.descriptors.drop(name_of(kind, held.state))
         self.output.close()
         if self.notify is not None:
             self.notify.close()
@@ -406,7 +411,7 @@ class DrivenContainer:
             return
         if held.pidfd >= 0:
             if self.descriptors is not None:
-                self.descriptors.drop(pidfd_name(held.state))
+                self.descriptors.drop(name_of("pid", held.state))
             close_pidfd(held.pidfd)
             held.pidfd = -1
         held.close()

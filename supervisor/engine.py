@@ -41,7 +41,7 @@ from supervisor.network.service import Networks
 from supervisor.output.lines import STREAMS
 from supervisor.output.service import Output
 from supervisor.record import Record
-from supervisor.systemd.descriptors import Descriptors, pidfd_name, stream_name
+from supervisor.systemd.descriptors import Descriptors, name_of
 from supervisor.systemd.notify import Notifier
 from supervisor.watch import Watcher
 from supervisor.workload import oci, rootfs
@@ -152,22 +152,27 @@ class Engine:
         self, held: lifecycle.Container, log: Log, record: Record | None, now: float
     ) -> AdoptedContainer:
         state = held.state
-        held.pidfd = self.descriptors.take(pidfd_name(state))
+        held.pidfd = self.descriptors.take(name_of("pid", state))
         if held.pidfd < 0:
             pidfd = open_init(state)
             if pidfd is not None:
                 held.pidfd = pidfd
-                self.descriptors.keep(pidfd_name(state), pidfd)
+                self.descriptors.keep(name_of("pid", state), pidfd)
         began = None
         if record is not None and record.started_at is not None and record.pid == state["pid"]:
             began = record.started_at - now + trio.current_time()
         adopted = AdoptedContainer(held, self._layout, self._launcher, self._watcher, log, began)
         adopted.gate, adopted.descriptors = self.gate, self.descriptors
-        kept = {s: self.descriptors.take(stream_name(state, s)) for s in STREAMS}
+        kept = {s: self.descriptors.take(name_of(s, state)) for s in STREAMS}
         found = {stream: fd for stream, fd in kept.items() if fd >= 0}
         adopted.output = self.output.adopt(state["id"], log.warning, found)
         if os.path.isdir(f"{held.directory.path}/{DIRECTORY}"):
-            adopted.notify = NotifySocket(f"{held.directory.path}/{DIRECTORY}", adopted.has)
+            adopted.notify = NotifySocket(
+                f"{held.directory.path}/{DIRECTORY}",
+                adopted.has,
+                adopted.keep_notify,
+                self.descriptors.take(name_of("notify", state)),
+            )
             adopted.notify.ready = record is not None and record.ready
         return adopted
 
@@ -239,7 +244,7 @@ class Engine:
             made.prepare = partial(self.networks.attach, workload)
         made.limits = limits.declared(workload)
         if notify:
-            made.notify = NotifySocket(f"{state}/{DIRECTORY}", made.has)
+            made.notify = NotifySocket(f"{state}/{DIRECTORY}", made.has, made.keep_notify)
         return made
 
     def _pass_notify_in(self, workload: Workload, spec: Any, state: str, log: Log) -> bool:

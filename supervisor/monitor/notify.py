@@ -1,8 +1,9 @@
 """The socket a container says on how it is: sd_notify(3).
 
 It lies in a directory of the container's state (0700 above it), which is mounted into the container
-read-only, nosuid, nodev, noexec. A directory and not the socket itself, so that a later creched can
-bind a socket of the same name while the container lives.
+read-only, nosuid, nodev, noexec. The descriptor outlives creched in systemd's store, and what is
+said meanwhile waits in it. A directory and not the socket itself is mounted, so that where nothing
+keeps it a later creched can bind a socket of the same name while the container lives.
 
 The container may be hostile. Whoever sends is looked up by the credentials the kernel vouches for,
 translated into our namespaces. Descriptors are never received: there is no room for them in what is
@@ -34,17 +35,25 @@ _ANCILLARY = socket.CMSG_SPACE(_CREDENTIALS.size)
 
 class NotifySocket:
     """directory: what is mounted into the container. member: whether a process is one of it.
+    keep: told of the descriptor once it is bound. fd: one that was bound already, or -1.
 
     ready: whether it has said READY=1 before, for who asks later.
     """
 
-    __slots__ = ("_directory", "_member", "_socket", "ready")
+    __slots__ = ("_directory", "_keep", "_member", "_socket", "ready")
 
-    def __init__(self, directory: str, member: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        member: Callable[[int], bool],
+        keep: Callable[[int], object] = lambda _fd: None,
+        fd: int = -1,
+    ) -> None:
         self._directory = directory
         self._member = member
+        self._keep = keep
         self.ready = False
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | None = None if fd < 0 else socket.socket(fileno=fd)
 
     def listen(self) -> None:
         """Bind it, unless that was done. Raises KernelError."""
@@ -55,6 +64,7 @@ class NotifySocket:
         except OSError as error:
             path = f"{self._directory}/{SOCKET}"
             raise KernelError("listen on", path, error.errno or 0) from None
+        self._keep(self._socket.fileno())
 
     async def messages(self) -> AsyncIterator[Message]:
         """What the container says, from `listen` on; never ends. Not to be used twice at a time."""

@@ -7,6 +7,7 @@ nobody asks for by its exact name; the rest is closed and removed from the store
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -69,11 +70,13 @@ class Descriptors:
         self._notifier.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
 
-def stream_name(state: State, stream: str) -> str:
-    """By which the reading end of its standard output or error is kept."""
-    return f"{stream}-{state['id']}-{state['pid']}-{state['start_time']}"
+def name_of(kind: str, state: State) -> str:
+    """By which something of this very run of a container is kept, and of no other.
 
+    kind: `pid`, its first process; `stdout`, `stderr`, the reading ends; `notify`, its socket.
 
-def pidfd_name(state: State) -> str:
-    """By which the descriptor of this very process is kept, and no other."""
-    return f"pid-{state['id']}-{state['pid']}-{state['start_time']}"
+    Short: systemd hands all names over in one variable, and execve(2) takes none that is longer
+    than 128 KiB (MAX_ARG_STRLEN). FileDescriptorStoreMax= of the unit goes with that.
+    """
+    run = f"{state['id']} {state['pid']} {state['start_time']}"
+    return f"{kind}-{hashlib.blake2b(run.encode(), digest_size=8).hexdigest()}"
