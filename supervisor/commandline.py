@@ -12,6 +12,7 @@ import trio
 
 from runtime import VERSION
 from runtime.errors import CrecheError
+from supervisor.control.settings import group_id
 from supervisor.engine import DEFAULT_ROOT, DEFAULT_STATE
 from supervisor.events import EventLog
 from supervisor.held import listen_again
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     options = _parser().parse_args(arguments)
     options.workloads = os.path.abspath(options.workloads)
+    if options.check:
+        return _check(options)
     log = open_log(options.log_format)
     try:
         return trio.run(_main, options, log, strict_exception_groups=True)
@@ -43,6 +46,18 @@ async def _main(options: argparse.Namespace, log: EventLog) -> int:
     read = partial(read_settings, options.config)
     service = Service(options.workloads, options.root, options.state, log, read(), read)
     return await service.run(options.once)
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Whether a creched with these options could begin: all is imported by now. Starts nothing."""
+    try:
+        settings = read_settings(options.config)
+        if settings.control.read_only is not None:
+            group_id(settings.control.group)
+    except (WorkloadError, CrecheError, OSError) as error:
+        print(f"creched: {error}", file=sys.stderr)
+        return EXIT_UNABLE
+    return 0
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
@@ -95,6 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         "--once",
         action="store_true",
         help="exit when every workload has ended for good; status 1 if one has failed",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say whether creched could start with these options and settings, and start nothing; "
+        "status 2 if not",
     )
     parser.add_argument("--version", action="version", version=f"creched {VERSION}")
     return parser

@@ -26,18 +26,24 @@ _CHECK = 60.0
 
 
 async def check() -> None:
-    """Try whether the new program starts at all. Raises CrecheError with what it says."""
+    """Try whether the new program can start, with our options. Raises CrecheError with what it
+    says: of its settings every mistake, otherwise the last line."""
     try:
         with trio.fail_after(_CHECK):
             tried = await trio.run_process(
-                [*command(), "--version"], capture_stdout=True, capture_stderr=True, check=False
+                [*command(), *sys.argv[1:], "--check"],
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
             )
     except (OSError, trio.TooSlowError) as error:
         raise CrecheError(f"the new program cannot be run: {error}") from None
     if tried.returncode:
-        said = tried.stderr.decode(errors="replace").strip().splitlines()
-        last = said[-1] if said else f"exit status {tried.returncode}"
-        raise CrecheError(f"the new program does not start: {last}")
+        said = tried.stderr.decode(errors="replace").strip()
+        _, own, mistakes = said.rpartition("creched: ")
+        last = said.splitlines()[-1] if said else f"exit status {tried.returncode}"
+        told = "; ".join(mistakes.splitlines()) if own else last
+        raise CrecheError(f"the new program does not start: {told}")
 
 
 def command() -> list[str]:

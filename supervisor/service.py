@@ -15,6 +15,7 @@ from runtime.errors import CrecheError
 from runtime.state import make_root
 from supervisor import held, reexec
 from supervisor.alerts.service import Alerts
+from supervisor.control.kept import forget
 from supervisor.control.start import ControlServer
 from supervisor.directories.directories import Directories
 from supervisor.directories.generations import Generations
@@ -38,6 +39,9 @@ EXIT_FAILED = 1
 """With --once: a workload failed or was refused."""
 QUIET = 60.0
 """Seconds that whatever is under way with containers is given before `reexec` goes on without."""
+SETTLING = 5.0
+"""Seconds at most until what is known already has also been written down; it takes no time, unless
+there is news all the time."""
 LAST_ALERTS = 5.0
 """Seconds that alerts which are under way still have at the end."""
 
@@ -74,6 +78,7 @@ class Service:
         self._begun = trio.Event()
         """What an earlier creched has left is looked after: now something may be asked. Before
         that, it would be stopped by nobody's rules, for its settings are not known."""
+        self._replacing = False
         self._signals = Signals(self._signalled)
         self._hangs_up = os.isatty(0)  # started by hand: SIGHUP means that the terminal is gone
 
@@ -126,8 +131,9 @@ class Service:
             control = ControlServer(
                 self.settings.control, self.settings.http, self.engine.own, self.nursery,
                 self.journal, self.log, self.engine.root, self.workloads, self._acts(),
+                self.manager.descriptors,
             )  # fmt: skip
-            await outer.start(control.run)
+            await outer.start(control.run, self._begun)
             async with trio.open_nursery() as self._tasks:
                 self._tasks.start_soon(alerts.run)
                 # Signals are caught before anything is started, or there might be something left.
@@ -141,7 +147,8 @@ class Service:
                     workloads=sum(step.action is Action.ADD for step in found.steps),
                     pid=os.getpid(),
                 )
-                self.manager.descriptors.sweep()
+                for unwanted in self.manager.descriptors.sweep():
+                    forget(unwanted)
                 self.directories.begin(found)
                 del found  # with the text of every file that was read
                 for name in self.past.take_strays(self.nursery, but=unread):
@@ -164,7 +171,7 @@ class Service:
             if not self.engine.leaving:
                 self.log.emit("supervisor-stopped", exit_status=status)
             self.networks.close()
-            await control.close()
+            await control.close(self.engine.leaving and bool(self.manager.notifier))
             self.past.close()
         self.manager.close()
         return status
@@ -214,6 +221,7 @@ class Service:
         """End creched, and leave the containers to the next one."""
         self.log.emit("supervisor-left", cause="signal", reason=reason)
         await self._quiet()
+        await _settled()
         self.engine.leaving = True
         self._tasks.cancel_scope.cancel()
 
@@ -232,25 +240,37 @@ class Service:
     async def reexec(self, who: str) -> None:
         """Execute creched anew, in the same process; containers do not notice.
 
-        Raises CrecheError if the new program does not start: then nothing has changed. Returns as
-        soon as that is settled, before it is done.
+        Raises CrecheError if the new program cannot start, or that is being tried already: then
+        nothing has changed. Returns as soon as that is settled, before it is done.
         """
-        await reexec.check()
+        if self._replacing:
+            raise CrecheError("creched is being replaced already")
+        self._replacing = True
+        self.manager.notifier.reloading()
+        try:
+            await reexec.check()
+        except BaseException:
+            self._replacing = False
+            self.manager.notifier.ready()
+            raise
         self.log.emit("supervisor-reexec", cause="request", reason=f"asked by {who}")
         self._tasks.start_soon(self._replace)
 
     async def _replace(self) -> None:
-        self.manager.notifier.reloading()
         await self._quiet()
         await self.engine.hang_up()
         await self._signals.hold_back()
+        await self.manager.before_replacing()
+        await _settled()
         try:
             if self.nursery.stopping:
                 raise CrecheError("creched was asked to stop")
             self.manager.replace()
         except CrecheError as error:
             self._not_replaced(error)
+        self.manager.replaced()
         held.listen_again()
+        self._replacing = False
         self.manager.notifier.ready()
         self.engine.gate.open()
 
@@ -305,3 +325,12 @@ class Service:
         if not os.path.isdir(self.workloads):
             return [*self.nursery.left, *self.networks.leases.held]
         return {step.name for step in found.steps if step.action is Action.REFUSE}
+
+
+async def _settled() -> None:
+    """Until every task waits: what has been read from containers, an end or READY=1, has led to its
+    event and record. It would be lost with this program otherwise."""
+    from trio.testing import wait_all_tasks_blocked  # needed once, and not for tests alone
+
+    with trio.move_on_after(SETTLING):
+        await wait_all_tasks_blocked()

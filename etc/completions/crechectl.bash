@@ -20,7 +20,7 @@ _crechectl() {
     explain) flags='--help --json' kind='workload' ;;
     plan) flags='--help --json' kind='' ;;
     reload) flags='--help --json' kind='' ;;
-    reexec) flags='--help' kind='' ;;
+    reexec) flags='--help --wait' kind='' ;;
     wait) flags='--help --for --timeout' kind='workload' ;;
     net) flags='--help --draw --svg --json' kind='' ;;
     check) flags='--help --config --json' kind='directory' ;;

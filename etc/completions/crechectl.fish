@@ -41,6 +41,7 @@ complete -c crechectl -n '__fish_seen_subcommand_from plan' -l json -d 'Print JS
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a reload -d 'read the workload directories, and networks, anew'
 complete -c crechectl -n '__fish_seen_subcommand_from reload' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a reexec -d 'replace creched in place; no workload notices'
+complete -c crechectl -n '__fish_seen_subcommand_from reexec' -l wait -d 'Return when it is so, not when it was asked for.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a wait -d 'wait until a workload is ready, has exited, …'
 complete -c crechectl -n '__fish_seen_subcommand_from wait' -a '(__crechectl_workloads)'
 complete -c crechectl -n '__fish_seen_subcommand_from wait' -l for -d 'For what.' -x -a 'started ready healthy exited completed failed'

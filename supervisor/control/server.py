@@ -50,8 +50,12 @@ class Listener:
 
 def unix_listener(path: str, access: Access, group: int | None = None) -> Listener:
     """An admin socket for root alone, or a read-only one for a group. Raises CrecheError."""
-    mode = 0o600 if access is Access.ADMIN else 0o660
-    return Listener(sockets.listen(path, mode, group), access, path)
+    return Listener(sockets.listen(path, mode_of(access), group), access, path)
+
+
+def mode_of(access: Access) -> int:
+    """Of the socket's file."""
+    return 0o600 if access is Access.ADMIN else 0o660
 
 
 def page_listener(address: str) -> Listener:
@@ -90,32 +94,39 @@ class Server:
         self._creched = creched
         self._fault = fault
         self._patience = patience or Patience()
+        self.leaving = False
+        """The sockets stay where they are: another creched listens on."""
 
     async def run(
         self,
         listeners: list[Listener],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+        begin: trio.Event | None = None,
     ) -> None:
         """Until `closing` of creched is set (streams then have a second to end), or cancelled.
-        Closes the listeners and takes their sockets away; raises nothing."""
+        Who connects before `begin` waits. Closes the listeners and takes their sockets away, unless
+        `leaving`; raises nothing."""
         made = {
             listener.path: sockets.identity(listener.path)
             for listener in listeners
             if listener.path is not None
         }
         try:
+            task_status.started()
+            if begin is not None:
+                await begin.wait()
             async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
                 for listener in listeners:
                     accepting.start_soon(self._accept, listener, connections)
-                task_status.started()
                 await self._creched.closing.wait()
                 accepting.cancel_scope.cancel()
                 connections.cancel_scope.deadline = trio.current_time() + _GRACE
         finally:
             for listener in listeners:
                 listener.socket.close()
-            for path, identity in made.items():
-                sockets.remove(path, identity)
+            if not self.leaving:
+                for path, identity in made.items():
+                    sockets.remove(path, identity)
 
     async def _accept(self, listener: Listener, connections: trio.Nursery) -> None:
         accepting = trio.SocketListener(trio.socket.from_stdlib_socket(listener.socket))

@@ -54,6 +54,17 @@ def listen(path: str, mode: int, group: int | None = None) -> socket.socket:
     return listener
 
 
+def permit(path: str, mode: int, group: int | None = None) -> None:
+    """Give a socket that is there another mode and group (a gid). Raises CrecheError."""
+    try:
+        with _directory(path) as (directory, name):
+            if group is not None:
+                os.chown(name, -1, group, dir_fd=directory, follow_symlinks=False)
+            os.chmod(name, mode, dir_fd=directory)
+    except OSError as error:
+        raise CrecheError(f"control socket {path}: {error.strerror or error}") from None
+
+
 def identity(path: str) -> tuple[int, int]:
     """Device and inode. Raises OSError."""
     found = os.stat(path, follow_symlinks=False)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from supervisor.ctl.commands import FAILED, REFUSED, TIMEOUT, UNKNOWN, UNREACHABLE
-from supervisor.ctl.problem import Problem
+from supervisor.ctl.problem import HungUp, Problem
 
 _STATUSES = {403: REFUSED, 404: UNKNOWN, 409: REFUSED, 504: TIMEOUT}
 
@@ -45,7 +45,7 @@ class Client:
                     yield name, value
                     name = ""
         except (OSError, http.client.HTTPException):
-            raise Problem("creched has gone", UNREACHABLE) from None
+            raise HungUp("creched has gone", UNREACHABLE) from None
         finally:
             self.close()
 
@@ -87,7 +87,7 @@ class Client:
             ) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Problem(f"{self._path}: {reason.lower()}", UNREACHABLE) from None
+            raise HungUp(f"{self._path}: {reason.lower()}", UNREACHABLE) from None
         if answer.status < 300:
             return answer
         try:

@@ -131,7 +131,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("explain", "tell why a workload is in the state it is in", "explain", (NAME, JSON)),
     Command("plan", "show what a reload would do", "plan", (JSON,)),
     Command("reload", "read the workload directories, and networks, anew", "plan", (JSON,)),
-    Command("reexec", "replace creched in place; no workload notices", "reexec"),
+    Command(
+        "reexec",
+        "replace creched in place; no workload notices",
+        "reexec",
+        (WAIT,),
+        "The program that is installed now is tried first, with creched's options and settings: if "
+        "it could not start, it is said why, and nothing is changed.",
+    ),
     Command(
         "wait",
         "wait until a workload is ready, has exited, …",

@@ -9,3 +9,7 @@ class Problem(Exception):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class HungUp(Problem):
+    """creched was there, and has gone before it had answered."""

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import json
+from typing import Any
 
 from supervisor.ctl.client import Client
-from supervisor.ctl.commands import DONE
+from supervisor.ctl.commands import DONE, FAILED
+from supervisor.ctl.problem import HungUp, Problem
 
 
 def run(client: Client, options: argparse.Namespace) -> int:
-    """Asked for; the event `supervisor-started` of the new one tells that it is done."""
+    """Asked for; with --wait, when the new one is up."""
+    before = client.get("about") if options.wait else {}
     client.post("reexec")
+    if options.wait:
+        _wait(client, before)
     return DONE
+
+
+def _wait(client: Client, before: dict[str, Any]) -> None:
+    """What was asked is told by the events; the stream is cut off when the program changes, and
+    whoever asks again waits in the listener, which stays, until the new one answers."""
+    client.close()
+    while True:
+        try:
+            for name, data in client.stream("events", since=before["seq"], follow=True):
+                event = {} if name else json.loads(data)
+                if event.get("event") == "reexec-failed":
+                    raise Problem(event["message"], FAILED)
+                if event.get("event") == "supervisor-started" and event["run"] != before["run"]:
+                    return
+        except HungUp:
+            continue

@@ -20,6 +20,8 @@ QUIET = 0.5
 """Seconds at least between two status lines."""
 STOP_MARGIN = 60.0
 """Seconds that stopping may take, besides the longest time that a workload is given."""
+REPLACING = 120.0
+"""Seconds without a sign of life that a program which is just being started is given."""
 _ASKING = 20.0
 
 
@@ -44,6 +46,8 @@ class Manager:
         """Feed the watchdog, and keep the status line true. Until cancelled."""
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self.notifier.run)
+            if self.executed_anew:
+                self.replaced()
             tasks.start_soon(self.notifier.feed_watchdog, self._watchdog)
             if self.notifier:
                 tasks.start_soon(self._tell_status, journal, statuses)
@@ -77,9 +81,21 @@ class Manager:
             return False
         return is_restart(asked.stdout.decode(errors="replace"), self._unit)
 
+    async def before_replacing(self) -> None:
+        """Have the watchdog wait for the new program, and everything sent that is to be told."""
+        if self._watchdog:
+            self.notifier.watchdog(max(self._watchdog, REPLACING))
+        with trio.move_on_after(_ASKING):
+            await self.notifier.sent()
+
     def replace(self) -> None:
         """Execute creched anew, with what is kept. Raises KernelError if that fails."""
         reexec.replace(self.descriptors.all(), self._lasting)
+
+    def replaced(self) -> None:
+        """Or not, if that has failed: the watchdog is what it was before."""
+        if self._watchdog:
+            self.notifier.watchdog(self._watchdog)
 
     def close(self) -> None:
         """Nothing more to tell."""

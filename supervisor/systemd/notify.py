@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 import trio
 
+_AGAIN = 0.05
+"""Seconds until it is tried again to send what systemd was too busy for."""
+
 
 class Notifier:
     """Tells whoever listens at `address`, a path or `@NAME`; with "" nobody is told anything.
@@ -23,6 +26,7 @@ class Notifier:
         self._socket: socket.socket | None = None
         self._waiting: deque[tuple[bytes, list[int]]] = deque()
         self._news = trio.Event()
+        self._sent = trio.Event()
         if address:
             kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
             self._socket = socket.socket(socket.AF_UNIX, kind)
@@ -53,6 +57,10 @@ class Notifier:
         """It stops, and may take so long."""
         self.tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
+    def watchdog(self, interval: float) -> None:
+        """From now on a sign of life is to come within so many seconds; this is one."""
+        self.tell(f"WATCHDOG_USEC={int(interval * 1e6)}", "WATCHDOG=1")
+
     def status(self, text: str) -> None:
         """A line for people: `systemctl status` shows it."""
         self.tell("STATUS=" + text.replace("\n", " "))
@@ -69,11 +77,18 @@ class Notifier:
                 data, fds = self._waiting[0]
                 if not self._send(data, fds):
                     # A datagram socket that is not connected is always writable (unix(7)).
-                    await trio.sleep(0.05)
+                    await trio.sleep(_AGAIN)
                     continue
                 self._waiting.popleft()
                 for fd in fds:
                     os.close(fd)
+            self._sent.set()
+            self._sent = trio.Event()
+
+    async def sent(self) -> None:
+        """Until nothing waits any more; `run` sends it."""
+        while self._waiting:
+            await self._sent.wait()
 
     async def feed_watchdog(self, interval: float) -> None:
         """A sign of life twice in each interval (seconds); 0: never. Until cancelled.

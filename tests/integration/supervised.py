@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.descriptor_store import DescriptorStore
 from tests.support.mountinfo import cgroup_mounts
 
 DEADLINE = 120.0
@@ -38,6 +39,8 @@ class Creched:
         self.process: subprocess.Popen[bytes] | None = None
         self.program = ["supervisor.creched"]
         """The module that is run, and words that come before the options."""
+        self.store: DescriptorStore | None = None
+        """Of the service manager that it is to have."""
         self._rest = b""
         self._index: defaultdict[tuple[str, str | None], list[Event]] = defaultdict(list)
 
@@ -59,8 +62,10 @@ class Creched:
     def start(self, *options: str, prefix: Sequence[str] = ()) -> Creched:
         """Start it; `prefix`: by this command."""
         self._rest = b""
+        store = self.store
         self.process = subprocess.Popen(
             [
+                *(() if store is None else store.prefix()),
                 *prefix,
                 sys.executable,
                 "-m",
@@ -78,6 +83,8 @@ class Creched:
             cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=None if store is None else {**os.environ, "NOTIFY_SOCKET": str(store.path)},
+            pass_fds=() if store is None else [*store.kept.values()],
         )
         return self
 
@@ -99,6 +106,8 @@ class Creched:
         assert self.process.stderr is not None
         out, err = self.process.stdout.fileno(), self.process.stderr.fileno()
         while not until():
+            if self.store is not None:
+                self.store.take_in()
             ready = select.select([out, err], [], [], DEADLINE)[0]
             if not ready:
                 raise TimeoutError(f"nothing more: {self.tail()}")

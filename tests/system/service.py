@@ -87,6 +87,25 @@ def _take_byte_code(where: Path, target: Path) -> None:
             shutil.copytree(cache, place / cache.name, dirs_exist_ok=True)
 
 
+def crechectl(*words: str) -> str:
+    """What it says; it has to succeed."""
+    return outside(HOME / "bin/crechectl", *words).stdout
+
+
+def replace_module(name: str, change: Callable[[str], str]) -> Callable[[], None]:
+    """Install another version of one of our modules; gives what puts the old one back."""
+    path = next((HOME / "lib").glob("python3*")) / "site-packages" / name
+    old = path.read_text()
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+        compiled.unlink()  # it is used whatever the source is
+    path.write_text(change(old))
+
+    def put_back() -> None:
+        path.write_text(old)
+
+    return put_back
+
+
 def declare(workloads: Mapping[str, str | Path]) -> None:
     """Make workload directories; a workload is its text, or a sample to copy."""
     for name, source in workloads.items():
@@ -157,6 +176,11 @@ class Journal:
             self.read()
         return found[count - 1]
 
+    def catch_up(self) -> None:
+        """Wait for what has happened so far."""
+        last = json.loads(crechectl("events", "--tail", "1", "--json"))
+        self.wait(last["event"], seq=last["seq"], run=last["run"])
+
     def all(self, name: str, **fields: Any) -> list[Event]:
         """Return the events with this name and these fields so far."""
         return [
@@ -186,6 +210,12 @@ def wait_gone() -> None:
 def processes(group: Path) -> list[int]:
     """Return the processes in one cgroup."""
     return [int(word) for word in (group / "cgroup.procs").read_text().split()]
+
+
+def status_of(pid: int | str) -> dict[str, str]:
+    """/proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def commands(wanted: Callable[[str], bool]) -> list[str]:

@@ -142,6 +142,21 @@ def test_a_workload_is_not_shielded_from_the_oom_killer(journal: Journal) -> Non
         assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "0", name
 
 
+def test_creched_has_nothing_that_containers_would_inherit(journal: Journal) -> None:
+    """No filter, no namespace of its own, and no capability less than docs/systemd.md says."""
+    main = show("MainPID")
+    status = service.status_of(main)
+    assert (status["Seccomp"], status["NoNewPrivs"]) == ("0", "0")
+    for name in ("mnt", "net", "pid", "uts", "ipc", "user", "cgroup", "time"):
+        of_main, of_first = (os.readlink(f"/proc/{pid}/ns/{name}") for pid in (main, "1"))
+        assert of_main == of_first
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    missing = {n for n in range(last + 1) if not int(status["CapBnd"], 16) >> n & 1}
+    assert missing == {16, 22, 32, 33}  # SYS_MODULE, SYS_BOOT, MAC_OVERRIDE, MAC_ADMIN
+    (pid, *_) = service.processes(CONTAINERS / "limited")
+    assert int(status["SigBlk"], 16) == int(service.status_of(pid)["SigBlk"], 16) == 0
+
+
 def test_memcached_answers(journal: Journal) -> None:
     """The sample workload does what it is there for."""
     pid = journal.wait("started", workload="memcached")["pid"]

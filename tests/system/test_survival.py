@@ -48,6 +48,23 @@ max = "1s"
 args = ["/bin/busybox", "sh", "-c", "exit 7"]
 """
 
+# Connects once, and says that it is ready when it is signalled.
+_TALKER = """
+[ready]
+on = "notify"
+timeout = "1h"
+[container]
+args = ["python3", "-S", "-c", '''
+import os, signal, socket
+say = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+say.connect(os.environ["NOTIFY_SOCKET"])
+signal.signal(signal.SIGUSR1, lambda *_: say.send(b"READY=1"))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+say.send(b"STATUS=listens")
+while True: signal.pause()
+''']
+"""
+
 
 @pytest.fixture(scope="module")
 def journal(installed: None) -> Iterator[Journal]:
@@ -126,8 +143,43 @@ def test_an_end_during_a_crash_is_told(journal: Journal) -> None:
     journal.wait("started", 2, workload=name)
 
 
+def test_who_asks_during_a_crash_is_answered(journal: Journal) -> None:
+    """By the next creched: its listener outlives it."""
+    journal.catch_up()
+    runs = len(journal.all("supervisor-started"))
+    main = int(show("MainPID"))
+    os.kill(main, signal.SIGKILL)
+    wait_exit(main)
+    status = json.loads(service.crechectl("status", "--json"))
+
+    assert {each["name"] for each in status} == {*STEADY, *CHURNING}
+    journal.wait("supervisor-started", runs + 1)
+
+
+def test_what_a_workload_says_during_a_crash_is_heard(journal: Journal) -> None:
+    """Its notify socket outlives creched, too, and who has connected need not do so again."""
+    service.declare({"talker": _TALKER})
+    service.crechectl("reload")
+    pid = journal.wait("started", workload="talker")["pid"]
+    while json.loads(service.crechectl("status", "talker", "--json"))["status_text"] != "listens":
+        journal.read()  # the others make news all the time
+    runs = len(journal.all("supervisor-started"))
+    main = int(show("MainPID"))
+    os.kill(main, signal.SIGSTOP)
+    os.kill(pid, signal.SIGUSR1)
+    os.kill(main, signal.SIGKILL)
+    ready = journal.wait("ready", workload="talker")
+
+    assert ready["run"] == journal.wait("supervisor-started", runs + 1)["run"]
+    assert not journal.all("exited", workload="talker")
+    shutil.rmtree(service.WORKLOADS / "talker")
+    service.crechectl("reload")
+    journal.wait("workload-removed", workload="talker")
+
+
 def test_restart_leaves_containers_alone(journal: Journal) -> None:
     """systemctl restart."""
+    journal.catch_up()
     before, runs = living(), len(journal.all("supervisor-started"))
     adopted = {name: len(journal.all("adopted", workload=name)) for name in STEADY}
     outside("systemctl", "restart", UNIT)
@@ -142,6 +194,7 @@ def test_restart_leaves_containers_alone(journal: Journal) -> None:
 def test_executed_anew(journal: Journal) -> None:
     """The same main process, and systemd does not mind."""
     main, before = show("MainPID"), living()
+    journal.catch_up()
     runs = len(journal.all("supervisor-started"))
     os.kill(int(main), signal.SIGUSR2)
     journal.wait("supervisor-started", runs + 1)
@@ -151,15 +204,37 @@ def test_executed_anew(journal: Journal) -> None:
     assert living() == before
 
 
-def test_reload_takes_a_new_workload(journal: Journal) -> None:
-    """systemctl reload."""
-    before = living()
+def test_reload_takes_a_new_workload_and_another_version(journal: Journal) -> None:
+    """systemctl reload: the same main process runs what is installed by now."""
+    main, before = show("MainPID"), living()
     service.declare({"new": _STEADY})
+    put_back = service.replace_module(
+        "runtime/__init__.py", lambda text: f'{text}\nVERSION += "+another"\n'
+    )
     outside("systemctl", "reload", UNIT)
+    put_back()
+    another = journal.wait("supervisor-started", release="0.1.0+another")
     journal.wait("started", workload="new")
 
+    assert another["pid"] == int(main)
+    assert show("MainPID") == main
     assert living() == before
-    assert show("ActiveState") in ("active", "reloading")
+    assert show("ActiveState") == "active"
+
+
+def test_reload_keeps_the_old_one_if_the_new_one_cannot_start(journal: Journal) -> None:
+    """systemd tells that it failed, and why stands in the journal."""
+    main, before = show("MainPID"), living()
+    put_back = service.replace_module("supervisor/watch.py", lambda text: f"{text}\n1 = 2\n")
+    refused = outside("systemctl", "reload", UNIT, check=False)
+    put_back()
+    journal.catch_up()
+
+    assert refused.returncode != 0
+    assert any("the new program does not start" in line for line in journal.other)
+    assert (show("MainPID"), living()) == (main, before)
+    assert show("ActiveState") == "active"
+    assert int(show("NRestarts")) == KILLS + 3  # as before: nothing has ended
 
 
 def test_reload_fails_if_a_workload_is_refused(journal: Journal) -> None:
@@ -177,6 +252,7 @@ def test_reload_fails_if_a_workload_is_refused(journal: Journal) -> None:
 
 def test_the_watchdog_ends_a_creched_that_hangs(journal: Journal) -> None:
     """It is aborted and started again; its containers live."""
+    journal.catch_up()
     before, runs = living(), len(journal.all("supervisor-started"))
     main = int(show("MainPID"))
     os.kill(main, signal.SIGSTOP)
@@ -205,7 +281,13 @@ def test_every_event_has_its_number_and_every_end_was_told_once(journal: Journal
 
 
 def test_a_stop_ends_them_all(journal: Journal) -> None:
-    """Gracefully; and the unit of the containers goes with creched's."""
+    """Gracefully, though creched is still being started, after a crash; and the unit of the
+    containers goes with creched's."""
+    main = int(show("MainPID"))
+    os.kill(main, signal.SIGKILL)
+    wait_exit(main)
+    while show("MainPID") in (str(main), "0"):
+        pass
     outside("systemctl", "stop", UNIT)
     stopped = journal.wait("supervisor-stopped")
 

@@ -124,6 +124,8 @@ async def test_what_does_not_get_through_at_once_is_sent_later(manager: Manager)
             text, _ = await trio.to_thread.run_sync(manager.receive)
             assert text == f"STATUS={number}"
         text, [fd] = await trio.to_thread.run_sync(manager.receive)
+        await notifier.sent()
+        assert not notifier._waiting
         nursery.cancel_scope.cancel()
     assert text == "FDSTORE=1"
     os.write(fd, b"x")
@@ -141,8 +143,10 @@ async def test_the_watchdog_is_fed_at_half_the_interval(
     with trio.move_on_after(10):
         await notifier.feed_watchdog(4)
     await notifier.feed_watchdog(0)
+    notifier.watchdog(1.5)
     for _ in range(5):
         assert manager.receive()[0] == "WATCHDOG=1"
+    assert manager.receive()[0] == "WATCHDOG_USEC=1500000\nWATCHDOG=1"
     notifier.close()
 
 
