@@ -88,6 +88,7 @@ class Making:
 
     def close(self) -> None:
         """Nothing happens any more: leave nothing that would stand for nothing."""
+        self.ports.close()
         if not self.made:
             self._accepted.forget()
         for directory in (self._records.directory, self.names.namespaces):

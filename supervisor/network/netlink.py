@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+NETLINK_NETFILTER = 12  # linux/netlink.h
 _HEADER = struct.Struct("=IHHII")
 
 

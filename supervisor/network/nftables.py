@@ -13,7 +13,6 @@ import runtime.linux.foreign as ctypes
 from supervisor.network.errors import NetworkError
 
 SONAME = "libnftables.so.1"
-_STATELESS = 1 << 1  # NFT_CTX_OUTPUT_STATELESS
 _turn = threading.Lock()
 """Several contexts share what the library keeps for all of them."""
 _library: ctypes.CDLL | None = None
@@ -23,27 +22,14 @@ class MissingLibrary(NetworkError):
     """There is no libnftables."""
 
 
-def run(text: str) -> str:
-    """What it prints. Raises NetworkError with what the library says; nothing has changed then."""
+def run(text: str) -> None:
+    """Do what it says. Raises NetworkError with what the library says; nothing has changed then."""
     with _turn, _context() as (lib, context):
         status = lib.nft_run_cmd_from_buffer(context, text.encode())
         said = lib.nft_ctx_get_error_buffer(context).decode(errors="replace")
         if status != 0:
             # The lines after the first show the place in the text.
             raise NetworkError(said.strip().partition("\n")[0] or f"status {status}")
-        return str(lib.nft_ctx_get_output_buffer(context).decode(errors="replace"))
-
-
-def listing(table: str) -> str | None:
-    """A table of the family inet as it is; None: there is none. Raises NetworkError."""
-    try:
-        return run(f"list table inet {table}")
-    except MissingLibrary:
-        raise
-    except NetworkError as error:
-        if "No such file or directory" in str(error):
-            return None
-        raise
 
 
 def library() -> ctypes.CDLL:
@@ -60,13 +46,11 @@ def library() -> ctypes.CDLL:
         lib.nft_ctx_new.restype = ctypes.c_void_p
         lib.nft_ctx_free.argtypes = [ctypes.c_void_p]
         lib.nft_ctx_free.restype = None
-        for name in ("output", "error"):
-            buffer = getattr(lib, f"nft_ctx_buffer_{name}")
+        # Or it writes to standard output and standard error.
+        for buffer in (lib.nft_ctx_buffer_output, lib.nft_ctx_buffer_error):
             buffer.argtypes = [ctypes.c_void_p]
-            get = getattr(lib, f"nft_ctx_get_{name}_buffer")
-            get.argtypes, get.restype = [ctypes.c_void_p], ctypes.c_char_p
-        lib.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
-        lib.nft_ctx_output_set_flags.restype = None
+        lib.nft_ctx_get_error_buffer.argtypes = [ctypes.c_void_p]
+        lib.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
         lib.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         _library = lib
     return _library
@@ -82,7 +66,6 @@ def _context() -> Iterator[tuple[ctypes.CDLL, int]]:
     try:
         lib.nft_ctx_buffer_output(context)
         lib.nft_ctx_buffer_error(context)
-        lib.nft_ctx_output_set_flags(context, _STATELESS)
         yield lib, context
     finally:
         lib.nft_ctx_free(context)

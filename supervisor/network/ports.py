@@ -167,6 +167,11 @@ class Ports:
         for taken in self._held.pop(workload, {}).values():
             taken.close()
 
+    def close(self) -> None:
+        """Nobody has any."""
+        for workload in list(self._held):
+            self.drop(workload)
+
     async def run(self) -> None:
         """Serve ::1, until cancelled."""
         async with trio.open_nursery() as nursery:

@@ -7,7 +7,6 @@ comes from 127.0.0.1.
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
 
@@ -17,8 +16,11 @@ CONNECTIONS = 256
 """So many at a time; others wait (TCP), or are dropped (UDP)."""
 CONNECT, IDLE = 10.0, 60.0
 """Seconds that a connection may take to come about; that nothing comes or goes by UDP."""
+PAUSE = 1.0
+"""Seconds after a failure that is none of a caller's."""
 _PIECE = 1 << 16
 Sender = tuple[str, int, int, int]
+Others = dict[Sender, tuple[trio.socket.SocketType, trio.CancelScope]]
 
 
 class Served:
@@ -27,36 +29,37 @@ class Served:
     def __init__(self, taken: socket.socket, target: tuple[str, int]) -> None:
         self.target = target
         self.begun = False
-        self._socket = trio.socket.from_stdlib_socket(taken)
+        self._closed = False
+        self._taken: socket.socket | trio.socket.SocketType = taken
         self._limit = trio.CapacityLimiter(CONNECTIONS)
 
     def close(self) -> None:
-        """The port is free at once; connections that there are go on."""
-        self._socket.close()
+        """The port is free at once; connections that there are go on. Without trio only before it
+        is served."""
+        self._closed = True
+        self._taken.close()
 
     async def run(self) -> None:
         """Until it is closed."""
-        try:
-            async with trio.open_nursery() as nursery:
-                if self._socket.type == socket.SOCK_STREAM:
-                    await self._accept(nursery)
-                else:
-                    await self._receive(nursery)
-        except* trio.ClosedResourceError:
-            pass
+        if self._closed or not isinstance(self._taken, socket.socket):
+            return
+        self._taken = taken = trio.socket.from_stdlib_socket(self._taken)
+        async with trio.open_nursery() as nursery:
+            if taken.type == socket.SOCK_STREAM:
+                await self._accept(taken, nursery)
+            else:
+                await self._receive(taken, nursery)
 
-    async def _accept(self, nursery: trio.Nursery) -> None:
+    async def _accept(self, taken: trio.socket.SocketType, nursery: trio.Nursery) -> None:
         while True:
             async with self._limit:
                 pass  # there is room for one more
             try:
-                client, _ = await self._socket.accept()
-            except trio.ClosedResourceError:
-                return  # and not `nursery`, which those that there are live in
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED):
-                    raise
-                await trio.sleep(1)
+                client, _ = await taken.accept()
+            except (OSError, trio.ClosedResourceError):
+                if self._closed:
+                    return  # but those that are served go on
+                await trio.sleep(PAUSE)  # there are too many descriptors, say
                 continue
             nursery.start_soon(self._pass_on, trio.SocketStream(client))
 
@@ -74,44 +77,56 @@ class Served:
                 nursery.start_soon(_copy, client, server, nursery.cancel_scope)
                 nursery.start_soon(_copy, server, client, nursery.cancel_scope)
 
-    async def _receive(self, nursery: trio.Nursery) -> None:
-        others: dict[Sender, tuple[trio.socket.SocketType, trio.CancelScope]] = {}
+    async def _receive(self, taken: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+        others: Others = {}
         while True:
             try:
-                data, sender = await self._socket.recvfrom(_PIECE)
-            except trio.ClosedResourceError:
-                nursery.cancel_scope.cancel()
-                return
-            except OSError:
-                continue  # what an earlier datagram has met
+                data, sender = await taken.recvfrom(_PIECE)
+            except (OSError, trio.ClosedResourceError):
+                if self._closed:
+                    nursery.cancel_scope.cancel()
+                    return
+                await trio.sleep(PAUSE)
+                continue
             if sender not in others:
                 if len(others) >= CONNECTIONS:
                     continue
-                other = trio.socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-                await other.connect(self.target)
+                other = await self._other()
+                if other is None:
+                    continue
                 others[sender] = other, trio.CancelScope()
-                nursery.start_soon(self._answer, sender, others)
+                nursery.start_soon(self._answer, taken, sender, others)
             other, scope = others[sender]
             scope.deadline = trio.current_time() + IDLE
             try:
                 await other.send(data)
-            except OSError:
+            except (OSError, trio.ClosedResourceError):
                 pass  # nobody listens
 
-    async def _answer(
-        self, sender: Sender, others: dict[Sender, tuple[trio.socket.SocketType, trio.CancelScope]]
-    ) -> None:
+    async def _other(self) -> trio.socket.SocketType | None:
+        """A socket to the workload for one sender; None if there is none to be had."""
+        other = None
+        try:
+            other = trio.socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            await other.connect(self.target)
+        except OSError:
+            if other is not None:
+                other.close()
+            return None
+        return other
+
+    async def _answer(self, taken: trio.socket.SocketType, sender: Sender, others: Others) -> None:
         other, scope = others[sender]
         with other, scope:
             while True:
                 try:
                     data = await other.recv(_PIECE)
                     scope.deadline = trio.current_time() + IDLE
-                    await self._socket.sendto(data, sender)
-                except trio.ClosedResourceError:
-                    break
-                except OSError:
-                    continue  # nobody listens
+                    await taken.sendto(data, sender)
+                except (OSError, trio.ClosedResourceError):
+                    if self._closed:
+                        break
+                    await trio.lowlevel.checkpoint()  # nobody listens
         del others[sender]
 
 

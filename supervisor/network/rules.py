@@ -6,9 +6,10 @@ Names of bridges and addresses have been parsed: nothing that is written here ne
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from supervisor.network.model import Address, Endpoint, Mode, Network, Publish
+from supervisor.network.model import Address, Endpoint, Mode, Network, Protocol, Publish
 
 LOOPBACK6 = IPv6Address("::1")
 _MAPS = {
@@ -61,22 +62,74 @@ def forwarding(endpoints: Collection[Endpoint], networks: Mapping[str, Network])
     return found
 
 
+Where = tuple[int, Protocol, int, Address | None]
+"""Family (4, 6), protocol, port, and address of the host (None: all of them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """A table of the family inet, as it is to be. `ports`: address and port that each leads to."""
+
+    table: str
+    comment: str
+    chains: str
+    ports: Mapping[Where, tuple[Address, int]]
+
+    def whole(self) -> str:
+        """What makes it, in place of whatever there is, as nft(8) reads it."""
+        return f"{remove(self.table)}\n{self._filled()}"
+
+    def replacing(self) -> str:
+        """The same where chains may stay as they are: if they do not, answers to what is under way
+        may not be recognised for an instant."""
+        maps = [f"{name} {{ type {kind}; }}" for name, kind in _MAPS.items()]
+        return "\n".join(
+            [
+                f'add table inet {self.table} {{ comment "{self.comment}"; }}',
+                f"flush table inet {self.table}",
+                *(f"add map inet {self.table} {each}" for each in maps),
+                *(f"flush map inet {self.table} {name}" for name in _MAPS),
+                self._filled(),
+            ]
+        )
+
+    def changing(self, old: Ruleset) -> str:
+        """The same where the table is as `old` says, with other ports at most."""
+        gone = {where: to for where, to in old.ports.items() if self.ports.get(where) != to}
+        come = {where: to for where, to in self.ports.items() if old.ports.get(where) != to}
+        return "\n".join([*self._elements("delete", gone), *self._elements("add", come)])
+
+    def _elements(self, verb: str, ports: Mapping[Where, tuple[Address, int]]) -> Iterator[str]:
+        for name, elements in _sorted(ports).items():
+            if elements:
+                yield f"{verb} element inet {self.table} {name} {{ {', '.join(elements)} }}"
+
+    def _filled(self) -> str:
+        lines = [f"table inet {self.table} {{", f'comment "{self.comment}"']
+        for name, elements in _sorted(self.ports).items():
+            lines += [f"map {name} {{", f"type {_MAPS[name]}"]
+            if elements:
+                lines.append(f"elements = {{ {', '.join(elements)} }}")
+            lines.append("}")
+        return "\n".join([*lines, self.chains, "}"])
+
+
 def ruleset(
     table: str, comment: str, endpoints: Sequence[Endpoint], networks: Mapping[str, Network]
-) -> str | None:
-    """A table as nft(8) reads it; None: none is needed."""
+) -> Ruleset | None:
+    """The table that there is to be; None: none is needed."""
     inside = used(endpoints, networks)
-    maps = _elements(endpoints)
+    ports: dict[Where, tuple[Address, int]] = {}
+    for endpoint in endpoints:
+        for _, publish, address in published(endpoint):
+            if publish.host != LOOPBACK6:  # see relay
+                where = (address.version, publish.protocol, publish.host_port, publish.host)
+                ports.setdefault(where, (address, publish.port))
     asked = any(network.masquerade or network.isolate for network in inside)
-    if not asked and len(inside) < 2 and not any(maps.values()):
+    if not asked and len(inside) < 2 and not ports:
         return None
     bridges = _any_of(network.bridge for network in inside)
-    lines = [f"table inet {table} {{", f'comment "{comment}"']
-    for name, kind in _MAPS.items():
-        lines += [f"map {name} {{", f"type {kind}"]
-        if maps[name]:
-            lines.append(f"elements = {{ {', '.join(maps[name])} }}")
-        lines.append("}")
+    lines: list[str] = []
     for name, chain in (
         ("published", _published()),
         ("arriving", _arriving()),
@@ -86,18 +139,7 @@ def ruleset(
         ("loopback", _loopback(bridges)),
     ):
         lines += [f"chain {name} {{", *chain, "}"]
-    return "\n".join([*lines, "}"])
-
-
-def replace(table: str, comment: str, text: str) -> str:
-    """Take a table as it is to be in place of what there is, in one transaction.
-
-    Chains stay where they are, or what is under way would pass by without them for an instant.
-    """
-    maps = [f"add map inet {table} {name} {{ type {kind}; }}" for name, kind in _MAPS.items()]
-    maps += [f"flush map inet {table} {name}" for name in _MAPS]
-    begin = f'add table inet {table} {{ comment "{comment}"; }}'
-    return "\n".join([begin, f"flush table inet {table}", *maps, text])
+    return Ruleset(table, comment, "\n".join(lines), ports)
 
 
 def remove(table: str) -> str:
@@ -105,19 +147,14 @@ def remove(table: str) -> str:
     return f"add table inet {table}\ndelete table inet {table}"
 
 
-def _elements(endpoints: Iterable[Endpoint]) -> dict[str, list[str]]:
-    """Of each map. What belongs to ::1 is none: see relay."""
-    found: dict[str, dict[str, str]] = {name: {} for name in _MAPS}
-    for endpoint in endpoints:
-        for _, publish, address in published(endpoint):
-            if publish.host == LOOPBACK6:
-                continue
-            key = f"{publish.protocol} . {publish.host_port}"
-            if publish.host is not None:
-                key = f"{publish.host} . {key}"
-            name = f"{'any' if publish.host is None else 'given'}{address.version}"
-            found[name].setdefault(key, f"{key} : {address} . {publish.port}")
-    return {name: list(elements.values()) for name, elements in found.items()}
+def _sorted(ports: Mapping[Where, tuple[Address, int]]) -> dict[str, list[str]]:
+    """Elements of each map."""
+    found: dict[str, list[str]] = {name: [] for name in _MAPS}
+    for (version, protocol, port, host), (address, to) in ports.items():
+        key = f"{protocol} . {port}" if host is None else f"{host} . {protocol} . {port}"
+        name = f"{'any' if host is None else 'given'}{version}"
+        found[name].append(f"{key} : {address} . {to}")
+    return found
 
 
 def _published() -> Iterator[str]:

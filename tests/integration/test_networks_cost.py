@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from supervisor.network.edge import Rules
+from supervisor.network.naming import Names
 from supervisor.network.service import Networks
 from supervisor.settings import parse
 from supervisor.workload.model import Workload
@@ -20,10 +22,18 @@ pytestmark = pytest.mark.root
 STEPS = (1, 10, 50, 100, 200)
 
 
-def test_what_each_costs(tmp_path: Path) -> None:
+def declared(number: int, publish: bool) -> Workload:
+    """One of many."""
+    text = '[container]\nargs = ["true"]\n[network]\nname = "a"\n'
+    if publish:
+        text += f'publish = ["{10000 + number}:80", "{10000 + number}:80/udp"]\n'
+    return Workload(f"w{number}", "/w", parse_settings(text.encode(), "w"), {})
+
+
+@pytest.mark.parametrize("publish", [False, True])
+def test_what_each_costs(tmp_path: Path, publish: bool) -> None:
     links = socket.if_nameindex()
-    settings = parse_settings(b'[container]\nargs = ["true"]\n[network]\nname = "a"\n', "w")
-    workloads = {f"w{n}": Workload(f"w{n}", "/w", settings, {}) for n in range(STEPS[-1])}
+    workloads = {f"w{n}": declared(n, publish) for n in range(STEPS[-1])}
     told: list[str] = []
     networks = Networks(
         str(tmp_path / "own"),
@@ -32,6 +42,7 @@ def test_what_each_costs(tmp_path: Path) -> None:
         workloads.get,
         lambda event, **values: told.append(event),
         lambda *damage: pytest.fail(str(damage)),
+        [Rules(Names(str(tmp_path / "own")))],
     )
 
     async def up_and_down() -> None:
@@ -53,6 +64,7 @@ def test_what_each_costs(tmp_path: Path) -> None:
         networks.close()
 
     trio.run(up_and_down)
+    told = [each for each in told if each != "network-forwarding"]
     assert told == ["network-attached"] * STEPS[-1]
     assert socket.if_nameindex() == links
     assert list(tmp_path.glob("*/*")) == []

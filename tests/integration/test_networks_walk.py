@@ -20,8 +20,11 @@ import pytest
 import trio
 
 from runtime.linux import libc
-from supervisor.network import namespaces
+from supervisor.network import namespaces, nftables
+from supervisor.network.edge import Rules
 from supervisor.network.links import Links
+from supervisor.network.model import Endpoint
+from supervisor.network.naming import Names
 from supervisor.network.service import Networks
 from supervisor.settings import parse
 from supervisor.workload.model import Workload
@@ -34,11 +37,12 @@ pytestmark = pytest.mark.root
 
 DECLARED = (
     '[networks.a]\nbridge = "crt-br"\nsubnet = "10.81.0.0/24"\nsubnet6 = "fd81::/64"\n'
-    '[networks.b]\nsubnet = "10.82.0.0/24"\n'
+    '[networks.b]\nsubnet = "10.82.0.0/24"\nmasquerade = true\n'
 )
 ATTACHED = (
     '[container]\nargs = ["true"]\n'
     '[[network]]\nname = "a"\nrate = "8mbit"\nroutes = ["10.9.0.0/16"]\n'
+    'publish = ["127.0.0.1:8080:80", "8081:81/udp"]\n'
     '[[network]]\nname = "b"\ninterface = "eth1"\n'
 )
 Act = Callable[[Networks, Workload], Awaitable[object]]
@@ -53,7 +57,7 @@ def networks(base: Path) -> Networks:
     """Those of a creched whose state is in `base`."""
 
     def report(event: str, **values: Any) -> None:
-        assert event == "network-attached", (event, values)
+        assert event in ("network-attached", "network-forwarding"), (event, values)
 
     made = Networks(
         str(base / "own"),
@@ -62,6 +66,7 @@ def networks(base: Path) -> Networks:
         lambda name: workload() if name == "web" else None,
         report,
         lambda *told: pytest.fail(f"damaged: {told}"),
+        [Rules(Names(str(base / "own")))],
     )
     made.load()
     return made
@@ -97,6 +102,7 @@ def watch_the_kernel(points: int, die: str) -> None:
         return call
 
     setattr(Links, "ask", after(Links.ask, "netlink"))  # noqa: B010  mypy has it otherwise
+    setattr(nftables, "run", after(nftables.run, "nftables"))  # noqa: B010
     setattr(namespaces, "call", after(libc.call, "mount"))  # noqa: B010
 
 
@@ -122,11 +128,27 @@ def play(base: Path, act: Act, die: str) -> list[str]:
     return [p for p in points.read_text().splitlines() if " write " not in p or p.startswith(wrote)]
 
 
-def begin(base: Path, users: Collection[str]) -> Networks:
+def begin(base: Path, users: Collection[str]) -> tuple[Endpoint, ...]:
     """The next one; these workloads run."""
-    found = networks(base)
-    trio.run(found.begin, users)
-    return found
+
+    async def act() -> tuple[Endpoint, ...]:
+        found = networks(base)
+        await found.begin(users)
+        found.close()
+        return found.endpoints
+
+    return trio.run(act)
+
+
+def make(base: Path) -> None:
+    """The workload is started, and creched is gone."""
+
+    async def act() -> None:
+        found = networks(base)
+        await found.attach(workload())
+        found.close()
+
+    trio.run(act)
 
 
 def seen(base: Path) -> tuple[str, ...]:
@@ -138,9 +160,17 @@ def seen(base: Path) -> tuple[str, ...]:
             argv = ["nsenter", f"--net={netns}", "ip", "-br", *words]
             done = subprocess.run(argv, check=True, capture_output=True, text=True)
             inside.append(done.stdout)
-    found = (ip("-br", "addr"), ip("link"), *inside)
+    localnet = Path("/proc/sys/net/ipv4/conf/crt-br/route_localnet")
+    open_ones = localnet.read_text() if localnet.exists() else ""
+    found = (ip("-br", "addr"), ip("link"), *inside, tables(), f"route_localnet {open_ones}")
     lines = [line for text in found for line in text.splitlines()]
     return tuple(sorted(" ".join(_plain(word) for word in line.split()) for line in lines))
+
+
+def tables() -> str:
+    """All of nftables."""
+    argv = ["nft", "list", "ruleset"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 def _plain(word: str) -> str:
@@ -163,7 +193,7 @@ def test_killed_after_each_effect(tmp_path: Path, act: Act) -> None:
     before = mounts()
     base = fresh(tmp_path)
     if act is release:
-        trio.run(networks(base).attach, workload())
+        make(base)
     points = play(base, act, "")
     begin(base, ["web"])
     complete = seen(base)
@@ -176,14 +206,15 @@ def test_killed_after_each_effect(tmp_path: Path, act: Act) -> None:
         for finished in ways if act is attach else (False,):
             base = fresh(tmp_path)
             if act is release:
-                trio.run(networks(base).attach, workload())
+                make(base)
             play(base, act, point)
             if finished:  # it is to run: whatever was begun is completed
-                trio.run(networks(base).attach, workload())
-                assert len(begin(base, ["web"]).endpoints) == 2
+                make(base)
+                assert len(begin(base, ["web"])) == 2
                 assert seen(base) == complete, point
             begin(base, [])
             assert socket.if_nameindex() == links, point
             assert mounts() == before, point
+            assert tables() == "", point
             left = {str(path.relative_to(base)) for path in base.glob("own/*/*")}
             assert left == set(), point
