@@ -51,8 +51,8 @@ def set_attributes(plan: ProcessPlan) -> None:
     if plan["no_new_privileges"]:
         _try("prctl(PR_SET_NO_NEW_PRIVS)", "process.noNewPrivileges", _no_new_privileges)
     if plan["scheduler"] is not None:
-        attr = p.sched_attr(**plan["scheduler"])
-        _try("sched_setattr", "process.scheduler", lambda: p.sched_setattr(attr))
+        attributes = plan["scheduler"]
+        _try("sched_setattr", "process.scheduler", lambda: p.sched_setattr(attributes))
     if plan["io_priority"] is not None:
         value = plan["io_priority"]
         _try("ioprio_set", "process.ioPriority", lambda: p.ioprio_set(p.IOPRIO_WHO_PGRP, value))

@@ -74,8 +74,11 @@ else:
             self._function = type(CFuncPtr)("Function", (CFuncPtr,), members)
             self._handle = dlopen(name, RTLD_LOCAL)
 
+        def __getitem__(self, name: str) -> CFuncPtr:
+            return self._function((name, self))
+
         def __getattr__(self, name: str) -> CFuncPtr:
-            function = self._function((name, self))
+            function = self[name]
             setattr(self, name, function)
             return function
 

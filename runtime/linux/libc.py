@@ -6,13 +6,35 @@ import os
 
 import runtime.linux.foreign as ctypes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    _Pointer: TypeAlias = Any  # ctypes.byref() of something, or an array
+
+libc = ctypes.CDLL(None, use_errno=True)
 # PyDLL keeps the GIL: a clone() made without it would return twice into a thread that waits for it.
 _held = ctypes.PyDLL(None, use_errno=True)
-libc = ctypes.CDLL(None, use_errno=True)
-_syscall = libc.syscall
-_syscall.restype = ctypes.c_long
-_syscall_held = _held.syscall
-_syscall_held.restype = ctypes.c_long
+_MOST = 6  # arguments of a system call
+
+
+def _by_arity(library: ctypes.CDLL) -> list[Callable[..., int]]:
+    """`syscall` with 0, 1, … arguments that are words each: an integer, the address of bytes, NULL.
+
+    Said in advance, ctypes takes a third of the time to convert them.
+    """
+    functions: list[Callable[..., int]] = []
+    for count in range(_MOST + 1):
+        function = library["syscall"]
+        function.argtypes = [ctypes.c_void_p] * (count + 1)
+        function.restype = ctypes.c_long
+        functions.append(function)
+    return functions
+
+
+_syscalls = _by_arity(libc)
+_syscalls_held = _by_arity(_held)
 
 MACHINE = os.uname().machine
 
@@ -32,6 +54,13 @@ _OLD = {
         "personality": 135,
         "set_mempolicy": 238,
         "bpf": 321,
+        "prctl": 157,
+        "fstatfs": 138,
+        "mount": 165,
+        "umount2": 166,
+        "unshare": 272,
+        "sethostname": 170,
+        "setdomainname": 171,
     },
     "aarch64": {
         "pivot_root": 41,
@@ -47,16 +76,23 @@ _OLD = {
         "personality": 92,
         "set_mempolicy": 237,
         "bpf": 280,
+        "prctl": 167,
+        "fstatfs": 44,
+        "mount": 40,
+        "umount2": 39,
+        "unshare": 97,
+        "sethostname": 161,
+        "setdomainname": 162,
     },
 }
 
 
 def number(name: str) -> int:
-    """The number of an older system call on this machine; ENOSYS where we have no table."""
-    try:
-        return _OLD[MACHINE][name]
-    except KeyError:
-        raise OSError(38, f"{name}: no system call number known for {MACHINE}") from None
+    """The number of an older system call on this machine; where we have no table, of none.
+
+    The kernel then says ENOSYS.
+    """
+    return _OLD.get(MACHINE, {}).get(name, -1)
 
 
 def fail(name: str) -> OSError:
@@ -65,29 +101,23 @@ def fail(name: str) -> OSError:
     return OSError(error, f"{name}: {os.strerror(error)}")
 
 
-def syscall(name: str, nr: int, *args: object) -> int:
+def syscall(name: str, nr: int, *args: int | bytes | _Pointer | None) -> int:
     """A raw system call; integers go as C long, bytes as char *, None as NULL.
 
     Raises OSError naming the call.
     """
-    ctypes.set_errno(0)
-    result = int(_syscall(ctypes.c_long(nr), *[_word(a) for a in args]))
+    result = _syscalls[len(args)](nr, *args)
     if result < 0:
         raise fail(name)
     return result
 
 
-def syscall_holding_gil(name: str, nr: int, *args: object) -> int:
+def syscall_holding_gil(name: str, nr: int, *args: int | bytes | _Pointer | None) -> int:
     """As `syscall`, without releasing the GIL: for the calls that return twice."""
-    ctypes.set_errno(0)
-    result = int(_syscall_held(ctypes.c_long(nr), *[_word(a) for a in args]))
+    result = _syscalls_held[len(args)](nr, *args)
     if result < 0:
         raise fail(name)
     return result
-
-
-def _word(value: object) -> object:
-    return ctypes.c_long(value) if isinstance(value, int) else value
 
 
 def call(name: str, result: int) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from _struct import Struct
 
-import runtime.linux.foreign as ctypes
-from runtime.linux.libc import call, libc, number, syscall
+from runtime.linux.libc import number, syscall
 
 NR_OPEN_TREE = 428
 NR_MOVE_MOUNT = 429
@@ -50,15 +50,11 @@ MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 
 
-class mount_attr(ctypes.Structure):
-    """include/uapi/linux/mount.h, MOUNT_ATTR_SIZE_VER0."""
-
-    _fields_ = [
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    ]
+# attr_set, attr_clr, propagation, userns_fd (include/uapi/linux/mount.h, MOUNT_ATTR_SIZE_VER0)
+_MOUNT_ATTR = Struct("=QQQQ")
+_NR_PIVOT_ROOT = number("pivot_root")
+_NR_MOUNT = number("mount")
+_NR_UMOUNT2 = number("umount2")
 
 
 def open_tree(dirfd: int, path: str, flags: int) -> int:
@@ -90,17 +86,9 @@ def mount_setattr(
     userns_fd: int = 0,
 ) -> None:  # fmt: skip
     """Change the attributes of the mount that fd refers to: mount_setattr(2), Linux 5.12."""
-    attr = mount_attr(set_, clear, propagation, userns_fd)
+    attr = _MOUNT_ATTR.pack(set_, clear, propagation, userns_fd)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    syscall(
-        "mount_setattr",
-        NR_MOUNT_SETATTR,
-        fd,
-        b"",
-        flags,
-        ctypes.byref(attr),
-        ctypes.sizeof(attr),
-    )
+    syscall("mount_setattr", NR_MOUNT_SETATTR, fd, b"", flags, attr, len(attr))
 
 
 def new_filesystem(
@@ -147,19 +135,19 @@ def _explanation(context: int) -> str:
 
 def set_propagation(path: str, flags: int) -> None:
     """mount(NULL, path, NULL, flags): change the propagation of an attached mount."""
-    call("mount", libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(flags), None))
+    syscall("mount", _NR_MOUNT, None, os.fsencode(path), None, flags, None)
 
 
 def move_to_root(path: str) -> None:
     """mount(path, "/", MS_MOVE): the way in where pivot_root cannot be used (an initramfs)."""
-    call("mount", libc.mount(os.fsencode(path), b"/", None, ctypes.c_ulong(MS_MOVE), None))
+    syscall("mount", _NR_MOUNT, os.fsencode(path), b"/", None, MS_MOVE, None)
 
 
 def umount(path: str, flags: int = MNT_DETACH) -> None:
     """umount2(2)."""
-    call("umount2", libc.umount2(os.fsencode(path), ctypes.c_int(flags)))
+    syscall("umount2", _NR_UMOUNT2, os.fsencode(path), flags)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """pivot_root(2)."""
-    syscall("pivot_root", number("pivot_root"), os.fsencode(new_root), os.fsencode(put_old))
+    syscall("pivot_root", _NR_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+from _struct import Struct
 
-import runtime.linux.foreign as ctypes
-from runtime.linux.libc import call, libc, number, syscall, syscall_holding_gil
+from runtime.linux.libc import number, syscall, syscall_holding_gil
 
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
@@ -46,25 +46,11 @@ PROC_NAMES = {
 }
 
 
-class clone_args(ctypes.Structure):
-    """include/uapi/linux/sched.h, CLONE_ARGS_SIZE_VER2 (Linux 5.7)."""
-
-    _fields_ = [
-        (name, ctypes.c_uint64)
-        for name in (
-            "flags",
-            "pidfd",
-            "child_tid",
-            "parent_tid",
-            "exit_signal",
-            "stack",
-            "stack_size",
-            "tls",
-            "set_tid",
-            "set_tid_size",
-            "cgroup",
-        )
-    ]
+# flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
+# cgroup (include/uapi/linux/sched.h, CLONE_ARGS_SIZE_VER2, Linux 5.7)
+_CLONE_ARGS = Struct("=11Q")
+_NR_SETNS = number("setns")
+_NR_UNSHARE = number("unshare")
 
 
 def clone3(flags: int, cgroup: int | None = None) -> int:
@@ -73,23 +59,21 @@ def clone3(flags: int, cgroup: int | None = None) -> int:
     flags: CLONE_* bits; cgroup: descriptor of a cgroup v2 directory the child starts in.
     With CLONE_PARENT the child takes the caller's own exit signal, so none may be given.
     """
-    args = clone_args()
-    args.flags = flags
-    args.exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
+    exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
     if cgroup is not None:
-        args.flags |= CLONE_INTO_CGROUP
-        args.cgroup = cgroup
-    return syscall_holding_gil("clone3", NR_CLONE3, ctypes.byref(args), ctypes.sizeof(args))
+        flags |= CLONE_INTO_CGROUP
+    args = _CLONE_ARGS.pack(flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup or 0)
+    return syscall_holding_gil("clone3", NR_CLONE3, args, len(args))
 
 
 def unshare(flags: int) -> None:
     """Leave namespaces for new ones: unshare(2)."""
-    call("unshare", libc.unshare(ctypes.c_int(flags)))
+    syscall("unshare", _NR_UNSHARE, flags)
 
 
 def setns(fd: int, flags: int) -> None:
     """Enter the namespace behind fd, or those of a process when fd is a pidfd (Linux 5.8)."""
-    syscall("setns", number("setns"), fd, flags)
+    syscall("setns", _NR_SETNS, fd, flags)
 
 
 def namespace_type(fd: int) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+from _struct import Struct
 
 import runtime.linux.foreign as ctypes
-from runtime.linux.libc import libc, syscall
+from runtime.linux.libc import number, syscall
 
 NR_OPENAT2 = 437
 RESOLVE_NO_XDEV = 0x01
@@ -26,41 +28,26 @@ ST_RDONLY = 1
 _TRIES = 256
 
 
-class open_how(ctypes.Structure):
-    """include/uapi/linux/openat2.h."""
-
-    _fields_ = [
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    ]
+_OPEN_HOW = Struct("=QQQ")  # flags, mode, resolve (include/uapi/linux/openat2.h)
+_STATFS = 120  # bytes of struct statfs of 64-bit Linux, the type first
+_NR_FSTATFS = number("fstatfs")
 
 
 def openat2(dirfd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     """Open path below dirfd; always close-on-exec. OSError EAGAIN after many rename races."""
-    how = open_how(flags | os.O_CLOEXEC, mode, resolve)
+    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
     for attempt in range(_TRIES):
         try:
-            return syscall(
-                "openat2", NR_OPENAT2, dirfd, name, ctypes.byref(how), ctypes.sizeof(how)
-            )
+            return syscall("openat2", NR_OPENAT2, dirfd, name, how, len(how))
         except OSError as error:
             if error.errno != errno.EAGAIN or attempt == _TRIES - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-class _statfs(ctypes.Structure):
-    """struct statfs of 64-bit Linux: 120 bytes, the type first."""
-
-    _fields_ = [("f_type", ctypes.c_long), ("rest", ctypes.c_long * 14)]
-
-
 def filesystem_type(fd: int) -> int:
     """The f_type of fstatfs(2): which kind of filesystem an open file is on."""
-    buffer = _statfs()
-    if libc.fstatfs(ctypes.c_int(fd), ctypes.byref(buffer)) < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"fstatfs: {os.strerror(error)}")
-    return int(buffer.f_type)
+    buffer = ctypes.create_string_buffer(_STATFS)
+    syscall("fstatfs", _NR_FSTATFS, fd, buffer)
+    return int.from_bytes(buffer.raw[:8], sys.byteorder)

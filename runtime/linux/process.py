@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from _struct import Struct
 
 import runtime.linux.foreign as ctypes
-from runtime.linux.libc import call, libc, number, syscall
+from runtime.linux.libc import number, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NR_PIDFD_SEND_SIGNAL = 424
 NR_PIDFD_GETFD = 438
@@ -30,47 +35,24 @@ IOPRIO_WHO_PROCESS = 1
 IOPRIO_WHO_PGRP = 2
 
 
-class cap_user_header(ctypes.Structure):
-    """include/uapi/linux/capability.h."""
+_CAP_HEADER = Struct("=Ii")  # version, pid (include/uapi/linux/capability.h)
+_CAP_DATA = Struct("=6I")  # effective, permitted, inheritable: the lower halves, then the upper
+_RLIMIT = Struct("=QQ")  # soft, hard (include/uapi/linux/resource.h)
 
-    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+# include/uapi/linux/sched/types.h, SCHED_ATTR_SIZE_VER0: after its own size
+_SCHED_NAMES = ("policy", "flags", "nice", "priority", "runtime", "deadline", "period")
+_SCHED_ATTR = Struct("=IIQiIQQQ")
 
-
-class cap_user_data(ctypes.Structure):
-    """include/uapi/linux/capability.h; two of them hold 64 bits of each set."""
-
-    _fields_ = [
-        ("effective", ctypes.c_uint32),
-        ("permitted", ctypes.c_uint32),
-        ("inheritable", ctypes.c_uint32),
-    ]
-
-
-class rlimit64(ctypes.Structure):
-    """include/uapi/linux/resource.h."""
-
-    _fields_ = [("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64)]
-
-
-class sched_attr(ctypes.Structure):
-    """include/uapi/linux/sched/types.h, SCHED_ATTR_SIZE_VER0."""
-
-    _fields_ = [
-        ("size", ctypes.c_uint32),
-        ("policy", ctypes.c_uint32),
-        ("flags", ctypes.c_uint64),
-        ("nice", ctypes.c_int32),
-        ("priority", ctypes.c_uint32),
-        ("runtime", ctypes.c_uint64),
-        ("deadline", ctypes.c_uint64),
-        ("period", ctypes.c_uint64),
-    ]
+_NR_PRCTL = number("prctl")
+_NR_CAPSET = number("capset")
+_NR_CAPGET = number("capget")
+_NR_PRLIMIT = number("prlimit64")
+_NR_GETCWD = number("getcwd")
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
     """prctl(2); the result where it has one."""
-    words = [ctypes.c_ulong(a) for a in (arg2, arg3, arg4, arg5)]
-    return call("prctl", libc.prctl(ctypes.c_int(option), *words))
+    return syscall("prctl", _NR_PRCTL, option, arg2, arg3, arg4, arg5)
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
@@ -90,26 +72,19 @@ def pidfd_getfd(pidfd: int, number: int) -> int:
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set the three sets of the calling thread, as bit masks: capset(2)."""
-    header = cap_user_header(LINUX_CAPABILITY_VERSION_3, 0)
-    data = (cap_user_data * 2)()
-    for word in (0, 1):
-        data[word].effective = (effective >> (32 * word)) & 0xFFFFFFFF
-        data[word].permitted = (permitted >> (32 * word)) & 0xFFFFFFFF
-        data[word].inheritable = (inheritable >> (32 * word)) & 0xFFFFFFFF
-    syscall("capset", number("capset"), ctypes.byref(header), ctypes.byref(data))
+    sets = (effective, permitted, inheritable)
+    halves = [mask & 0xFFFFFFFF for mask in sets] + [mask >> 32 for mask in sets]
+    header = _CAP_HEADER.pack(LINUX_CAPABILITY_VERSION_3, 0)
+    syscall("capset", _NR_CAPSET, header, _CAP_DATA.pack(*halves))
 
 
 def capget() -> tuple[int, int, int]:
     """(effective, permitted, inheritable) of the calling thread, as bit masks."""
-    header = cap_user_header(LINUX_CAPABILITY_VERSION_3, 0)
-    data = (cap_user_data * 2)()
-    syscall("capget", number("capget"), ctypes.byref(header), ctypes.byref(data))
-    low, high = data[0], data[1]
-    return (
-        low.effective | high.effective << 32,
-        low.permitted | high.permitted << 32,
-        low.inheritable | high.inheritable << 32,
-    )
+    header = _CAP_HEADER.pack(LINUX_CAPABILITY_VERSION_3, 0)
+    data = ctypes.create_string_buffer(_CAP_DATA.size)
+    syscall("capget", _NR_CAPGET, header, data)
+    words = _CAP_DATA.unpack(data)
+    return words[0] | words[3] << 32, words[1] | words[4] << 32, words[2] | words[5] << 32
 
 
 def prlimit(pid: int, resource: int, limits: tuple[int, int] | None) -> tuple[int, int]:
@@ -117,10 +92,11 @@ def prlimit(pid: int, resource: int, limits: tuple[int, int] | None) -> tuple[in
 
     Exact unsigned 64-bit values, where Python's `resource` takes signed ones.
     """
-    old = rlimit64()
-    new = None if limits is None else ctypes.byref(rlimit64(*limits))
-    syscall("prlimit64", number("prlimit64"), pid, resource, new, ctypes.byref(old))
-    return int(old.soft), int(old.hard)
+    old = ctypes.create_string_buffer(_RLIMIT.size)
+    new = None if limits is None else _RLIMIT.pack(*limits)
+    syscall("prlimit64", _NR_PRLIMIT, pid, resource, new, old)
+    soft, hard = _RLIMIT.unpack(old)
+    return soft, hard
 
 
 def join_session_keyring(name: str) -> None:
@@ -134,20 +110,20 @@ def getcwd() -> str:
     os.getcwd() goes through the C library, which would walk the directories instead.
     """
     buffer = ctypes.create_string_buffer(4096)
-    syscall("getcwd", number("getcwd"), buffer, len(buffer))
+    syscall("getcwd", _NR_GETCWD, buffer, len(buffer))
     return os.fsdecode(buffer.value)
 
 
 def setdomainname(name: str) -> None:
     """setdomainname(2)."""
     data = os.fsencode(name)
-    call("setdomainname", libc.setdomainname(data, ctypes.c_size_t(len(data))))
+    syscall("setdomainname", number("setdomainname"), data, len(data))
 
 
 def sethostname(name: str) -> None:
     """sethostname(2), without loading the socket module for it."""
     data = os.fsencode(name)
-    call("sethostname", libc.sethostname(data, ctypes.c_size_t(len(data))))
+    syscall("sethostname", number("sethostname"), data, len(data))
 
 
 def set_mempolicy(mode: int, nodes: list[int]) -> None:
@@ -171,7 +147,8 @@ def ioprio_set(who: int, value: int) -> None:
     syscall("ioprio_set", number("ioprio_set"), who, 0, value)
 
 
-def sched_setattr(attr: sched_attr) -> None:
-    """sched_setattr(2) for the calling thread."""
-    attr.size = ctypes.sizeof(attr)
-    syscall("sched_setattr", number("sched_setattr"), 0, ctypes.byref(attr), 0)
+def sched_setattr(attributes: Mapping[str, int]) -> None:
+    """sched_setattr(2) for the calling thread. attributes: those of _SCHED_NAMES, all of them."""
+    values = [attributes[name] for name in _SCHED_NAMES]
+    attr = _SCHED_ATTR.pack(_SCHED_ATTR.size, *values)
+    syscall("sched_setattr", number("sched_setattr"), 0, attr, 0)

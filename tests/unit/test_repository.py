@@ -43,9 +43,9 @@ MAY_USE = {
 # What the runtime may import at start-up: modules that are cheap, or needed by Python anyway. The
 # child runs with an empty import system, so whatever it needs is imported here, at the top.
 START_UP_BUDGET = {
-    "__future__", "_ctypes", "_frozen_importlib", "_json", "_signal", "_socket", "binascii",
-    "ctypes", "errno", "fcntl", "gc", "marshal", "os", "select", "signal", "socket", "stat",
-    "struct", "sys", "termios", "time",
+    "__future__", "_ctypes", "_frozen_importlib", "_json", "_signal", "_socket", "_struct",
+    "binascii", "ctypes", "errno", "fcntl", "gc", "marshal", "os", "select", "signal",
+    "socket", "stat", "struct", "sys", "termios", "time",
 }  # fmt: skip
 
 # Never part of a start-up, whoever imports them: each costs milliseconds for every container, and
