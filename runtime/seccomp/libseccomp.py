@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 SONAME = "libseccomp.so.2"
 
 # enum scmp_filter_attr
+_CTL_OPTIMIZE = 8
 _API_SYSRAWRC = 9
+
+_BINARY_TREE = 2
+_FEW = 8  # rules that are as fast one after another; without any the library fails to make a tree
 
 
 class scmp_arg_cmp(ctypes.Structure):
@@ -117,7 +121,11 @@ def compile_filter(seccomp: Mapping[str, Any], path: str = "linux.seccomp") -> F
         # libseccomp 2.5: the kernel's own errno. Older ones do not know it, which is no matter.
         lib.seccomp_attr_set(context, _API_SYSRAWRC, 1)
         arches = _add_architectures(lib, context, seccomp, path, warnings)
-        numbers = _add_rules(lib, context, seccomp, path, default)
+        numbers, decided = _add_rules(lib, context, seccomp, path, default)
+        if len(decided) > _FEW:
+            # A tree of comparisons instead of a row: when a filter is loaded the kernel walks it
+            # once for each system call there is. Before 2.5 there is no such attribute.
+            lib.seccomp_attr_set(context, _CTL_OPTIMIZE, _BINARY_TREE)
         program = _export(lib, context, path)
     finally:
         lib.seccomp_release(context)
@@ -157,9 +165,13 @@ def _checked(code: int, key: str, what: str) -> None:
 
 def _add_rules(
     lib: ctypes.CDLL, context: int, seccomp: Mapping[str, Any], path: str, default: int
-) -> dict[bytes, int]:
-    """Returns the known system calls that the profile names, with their native numbers."""
+) -> tuple[dict[bytes, int], set[int]]:
+    """The known system calls that the profile names, with their native numbers; which have rules.
+
+    Those that get the default action have none.
+    """
     numbers: dict[bytes, int] = {}
+    decided: set[int] = set()
     add = lib.seccomp_rule_add_array
     for index, call in enumerate(seccomp.get("syscalls") or []):
         key = f"{path}.syscalls[{index}]"
@@ -179,7 +191,8 @@ def _add_rules(
             for count, array in conditions:
                 code = add(context, action, number, count, array)
                 _checked(code, key, f"libseccomp refuses the rule for {name}")
-    return numbers
+            decided.add(number)
+    return numbers, decided
 
 
 def _conditions(arguments: list[Mapping[str, Any]]) -> list[tuple[int, Any]]:

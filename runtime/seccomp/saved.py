@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 DIRECTORY = f"{KEPT}/filters"
-_VERSION = 1
+_VERSION = 2
 _ENTRIES = 64
 """More of them are not worth the memory: all go, and those in use come back."""
 _LIMIT = 1 << 20
