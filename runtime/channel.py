@@ -1,18 +1,21 @@
 """The conversation between a launching process and the container's init: JSON over SOCK_SEQPACKET.
 
     init                                  driver
-      |  <------- {"type": "go"} ----------  id maps written, cgroups joined
+      |  <------- {"type": "go"} ----------  id maps written, cgroups joined, state saved
       |  -------- {"type": "prepared"} --->  mounts and devices are there
       |                                      prestart and createRuntime hooks run
       |  <------- {"type": "hooks-done"} --
       |     createContainer hooks, pivot_root, credentials
       |  -------- {"type": "console"} + fd   only with a terminal
-      |  -------- {"type": "created"} ---->  the driver saves the state and hangs up
+      |  -------- {"type": "created"} ---->  the driver saves the state
       |
-      |  <------- connect to start.sock ---  `start`
+      |  <------- {"type": "start"} -------  here, or after connecting to start.sock
       |     startContainer hooks, execve
       |  -------- end of file ------------>  the program runs
       |  -------- {"type": "error"} ------>  at any point: nothing more follows
+
+Where none of these hooks are to be run, {"type": "go-through"} stands for go and hooks-done, and
+prepared is not said.
 
 The driver does not trust the other side: messages are bounded, have a known type, and surplus
 descriptors are closed. Nothing here imports `socket`, which costs a millisecond more than

@@ -42,12 +42,13 @@ class Launch:
     filter: the compiled seccomp profile, if it is there already. run_hooks: see init/hooking.py.
     keyring: name of the session keyring, "" for none. debug: whether init tells what it does.
     tied: whether init dies with its parent. tolerant: see Cgroup.create. scope: have systemd make
-    the cgroup.
+    the cgroup. unshare: namespaces that init makes itself, CLONE_NEW*.
     """
 
     __slots__ = (
         "cgroup_mounts", "debug", "filter", "join_fds", "keyring", "labels", "listener",
         "no_pivot", "plan", "run_hooks", "scope", "sources", "stdio", "sync", "tied", "tolerant",
+        "unshare",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +81,7 @@ class Launch:
         self.run_hooks: Runner | None = None
         self.labels = lsm.Labels()
         self.sources: dict[str, int] = {}
+        self.unshare = 0
         self.join_fds: list[int] = []
 
 
@@ -114,6 +116,9 @@ def launch(
         # The root of a user namespace may not be able to reach these paths itself. Without
         # privilege it is the other way round: only inside may mounts be cloned at all.
         launch_.sources = _open_sources(plan, everything=bool(user) and os.geteuid() == 0)
+        if not user and not plan["net_devices"]:
+            # A third of a millisecond, in which we get on with what init is going to wait for.
+            launch_.unshare = plan["new"] & ns.CLONE_NEWNET
         scope = launch_.scope
         if scope is not None:
             scope.start(plan["cgroup_devices"])
@@ -256,7 +261,7 @@ def _clone(
 ) -> Launched:
     plan = launch_.plan
     # The cgroup namespace comes later, in init: its root is the cgroup the process is in.
-    flags = plan["new"] & ~ns.CLONE_NEWCGROUP & ~ns.CLONE_NEWTIME
+    flags = plan["new"] & ~(ns.CLONE_NEWCGROUP | ns.CLONE_NEWTIME | launch_.unshare)
     parent = ns.CLONE_PARENT if as_sibling else 0
     if joins or plan["new"] & ns.CLONE_NEWTIME:
         return _clone_through_helper(launch_, joins, unified, flags, parent)

@@ -110,7 +110,7 @@ class DrivenContainer:
                 self._request.stdio[number] = fd
         if self._plan is None:
             self._plan = Plan(self._held.plan)
-        await self._drive_inside(steps.create())
+        await self._drive_inside(steps.create(self._held.has_creation_hooks()))
 
     async def start(self) -> None:
         """See supervisor.container.Container."""
@@ -253,7 +253,7 @@ class DrivenContainer:
             case steps.RunHooks():
                 await self._run_hooks(held, step)
             case steps.HandOver():
-                held.hang_up()
+                pass
             case steps.ReleaseInit():
                 held.release_init()
             case steps.AwaitExec():

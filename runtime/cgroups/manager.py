@@ -51,8 +51,6 @@ class Cgroup:
         Raises StateError for one that is not, KernelError for what the kernel refuses, ConfigError
         for device rules that version 1 cannot express.
         """
-        if not ours:
-            self._check_unused()
         v1_devices = self._holder("devices")
         device_writes = []
         if devices is not None and v1_devices:
@@ -61,6 +59,8 @@ class Cgroup:
         warnings: list[str] = []
         try:
             setup.make_all(self.paths, made, warnings, tolerant)
+            if not ours:
+                self._check_unused(made)
             setup.enable_controllers(self.paths, writes)
             apply_writes(self.paths, writes)
             if devices is not None:
@@ -74,17 +74,19 @@ class Cgroup:
             raise
         return warnings
 
-    def _check_unused(self) -> None:
-        """runc's rule and words: somebody else's processes, or a freezer, would be shared."""
-        for directory in self.paths.values():
-            if not os.path.isdir(directory):
-                continue
+    def _check_unused(self, made: Sequence[str]) -> None:
+        """runc's rule and words: somebody else's processes, or a freezer, would be shared.
+
+        made: which of them were not there before.
+        """
+        found = [directory for directory in self.paths.values() if directory not in made]
+        for directory in found:
             count = sum(1 for _pid in tree.procs(directory))
             if count:
                 raise StateError(
                     f"container's cgroup is not empty: {count} process(es) found in {directory}"
                 )
-        if self.frozen():
+        if found and self.frozen():
             raise StateError("container's cgroup unexpectedly frozen")
 
     # -- using -------------------------------------------------------------------------------

@@ -38,6 +38,10 @@ def open_or_create(root: int, path: str, directory: bool, mode: int = 0o755) -> 
     links are followed inside the root and their target is made. Parents get mode 0755.
     """
     pending = _parts(path)
+    try:
+        return openat2(root, "/".join(pending) or ".", os.O_PATH, RESOLVE_IN_ROOT), False
+    except FileNotFoundError:
+        pass  # from here on one component after the other
     done: list[str] = []
     links = 0
     created = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 
 import runtime.linux.process as p
 from runtime import lsm
@@ -62,14 +63,9 @@ class Init:
             program.close_between(len(self.launch.stdio), moved)
             channel = Channel.from_fd(self.sync)
             try:
-                self._expect(channel, "go")
-                # A caller without privilege could not write the id maps of a hidden process; the
-                # child of a privileged one has been hidden all along (runtime/launch.py).
-                _hide()
                 self._set_up(channel, sources)
                 channel.send({"type": "created"})
-                channel.close()
-                connection = self._wait_for_start()
+                connection = self._wait_for_start(channel)
             except BaseException as error:
                 report(channel, error)
                 raise
@@ -106,22 +102,23 @@ class Init:
         # Still as the caller: the container's root may not be able to reach its own root's path.
         place = rootfs.open_directory(plan["rootfs"])
         if self.user_namespace:
+            # It has no ids yet to do anything with.
+            staged = self._go(channel)
             become_root_inside()
+            proc, null = self._open_own()
+        else:
+            proc, null = self._open_own()
+            staged = self._go(channel)
         if plan["new"] & CLONE_NEWCGROUP:
             _do("unshare cgroup namespace", lambda: unshare(CLONE_NEWCGROUP))
-        if plan["loopback"]:
-            _do("bring up", loopback_up, "lo")
-        proc = _do("open a private procfs", procfs.open_private)
-        if self.launch.keyring:
-            join_keyring(self.launch.keyring, self.launch.labels.selinux, proc)
-        null = devices.open_host_null()
         root = self._make_root(channel, place, sources)
         slave = self._make_devices(channel, root)
-        channel.send({"type": "prepared"})
-        state = self._expect(channel, "hooks-done")
-        os.fchdir(root)  # where createContainer hooks start, as runc has it
-        if self.run_hooks is not None:
-            self.run_hooks("createContainer", _state_for_hook(state))
+        if staged:
+            channel.send({"type": "prepared"})
+            _, state = self._expect(channel, "hooks-done")
+            os.fchdir(root)  # where createContainer hooks start, as runc has it
+            if self.run_hooks is not None:
+                self.run_hooks("createContainer", _state_for_hook(state))
         self._identity(proc)
         lsm.apply(self.launch.labels, proc)
         masks.make_readonly(root, plan["readonly"])
@@ -133,6 +130,25 @@ class Init:
         if self.private_mounts and plan["setup_dev"]:
             devices.reopen_null()
         self._become(channel, slave)
+
+    def _go(self, channel: Channel) -> bool:
+        """Wait until the driver has noted who we are; whether it waits for us to be prepared."""
+        word, _ = self._expect(channel, "go", "go-through")
+        # A caller without privilege could not write the id maps of a hidden process; the child of
+        # a privileged one has been hidden all along (runtime/launch.py).
+        _hide()
+        return word == "go"
+
+    def _open_own(self) -> tuple[int, int]:
+        """What is seen by nobody else: network, a procfs, keyring; procfs and the host's null."""
+        if self.launch.unshare:
+            _do("unshare network namespace", lambda: unshare(self.launch.unshare))
+        if self.plan["loopback"]:
+            _do("bring up", loopback_up, "lo")
+        proc = _do("open a private procfs", procfs.open_private)
+        if self.launch.keyring:
+            join_keyring(self.launch.keyring, self.launch.labels.selinux, proc)
+        return proc, devices.open_host_null()
 
     def _make_root(self, channel: Channel, place: int, sources: dict[str, int]) -> int:
         plan = self.plan
@@ -211,24 +227,33 @@ class Init:
         credentials.set_placement(self.plan["personality"], self.plan["memory_policy"])
         self.path, self.env = become(process, slave, self.filter is not None, warn)
 
-    def _wait_for_start(self) -> tuple[Channel, dict[str, object]]:
-        """Block until `start` connects to the socket in the state directory."""
-        program.close_between(len(self.launch.stdio), [self.listener])
+    def _wait_for_start(self, channel: Channel) -> tuple[Channel, dict[str, object]]:
+        """Block until the driver says `start`, or whoever connects to the socket of the container.
+
+        Most drivers end, and others follow.
+        """
+        program.close_between(len(self.launch.stdio), sorted((self.listener, channel.fileno())))
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
             # As pid 1 of a namespace we would not even notice a signal without a handler.
             _signal.signal(number, lambda which, _: os._exit(128 + which))
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, self.listener)
+        poller = select.poll()
+        for end in (listener, channel):
+            poller.register(end, select.POLLIN)
         while True:
-            fd, _ = listener._accept()  # type: ignore[attr-defined]
-            channel = Channel.from_fd(fd)
+            if (ready := poller.poll()[0][0]) == channel.fileno():
+                poller.unregister(ready)
+                talking = channel
+            else:
+                talking = Channel.from_fd(listener._accept()[0])  # type: ignore[attr-defined]
             try:
-                received = channel.receive()
+                received = talking.receive()
                 if received is not None and received[0]["type"] == "start":
                     listener.close()
-                    return channel, read_document(received[1])
+                    return talking, read_document(received[1])
             except (OSError, CrecheError):
                 pass
-            channel.close()
+            talking.close()
 
     def _start(self, channel: Channel, state: dict[str, object]) -> None:
         """startContainer hooks, the seccomp filter, execve(2)."""
@@ -255,11 +280,12 @@ class Init:
         self.filter.install()
 
     @staticmethod
-    def _expect(channel: Channel, kind: str) -> dict[str, object]:
+    def _expect(channel: Channel, *kinds: str) -> tuple[object, dict[str, object]]:
+        """Which of them came, and the document with it."""
         received = channel.receive()
-        if received is None or received[0]["type"] != kind:
-            raise InitError(f"the runtime went away before {kind!r}")
-        return read_document(received[1])
+        if received is None or received[0]["type"] not in kinds:
+            raise InitError(f"the runtime went away before {kinds[0]!r}")
+        return received[0]["type"], read_document(received[1])
 
 
 def _state_for_hook(state: dict[str, object]) -> bytes:

@@ -59,7 +59,6 @@ def perform(container: Container, step: Step) -> None:
         case steps.Restore():
             _restore(container, step.order)
         case steps.ReleaseInit():
-            container.hang_up()
             container.release_init()
         case steps.AwaitExec():
             _await_exec(container)
@@ -173,8 +172,7 @@ def create(request: CreateRequest) -> Container:
     container = claim(request)
     try:
         container.directory.lock()
-        drive(container, steps.create())
-        container.hang_up()
+        drive(container, steps.create(container.has_creation_hooks()))
         container.directory.unlock()
         return container
     except BaseException:

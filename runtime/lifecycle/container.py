@@ -115,6 +115,10 @@ class Container:
         stages: dict[str, list[Hook]] = dict(self.state["config"].get("hooks", {}))  # type: ignore[arg-type]
         return stages.get(stage, [])
 
+    def has_creation_hooks(self) -> bool:
+        """Whether any of the configuration's hooks run between launch and created."""
+        return any(map(self.hooks, ("prestart", "createRuntime", "createContainer")))
+
     def hooks_ended(self, stage: str) -> int:
         """How many hooks of a stage have run, though whoever ran them was killed then."""
         last, count = self.state.get("hooks_ended", ("", 0))
@@ -278,11 +282,21 @@ class Container:
     # -- starting ----------------------------------------------------------------------------
 
     def release_init(self) -> None:
-        """Connect to init and tell it to run the program; the answer comes on self.channel."""
-        from runtime.channel import Channel
+        """Tell init to run the program; the answer comes on self.channel. Raises KernelError.
 
-        self.channel = Channel(startsocket.connect(self.directory.path))
-        self.tell("start", "created")
+        By the channel that it was created on, if we have that still.
+        """
+        if self.channel is None or not startsocket.waiting(self.directory.path):
+            from runtime.channel import Channel
+
+            self.hang_up()
+            self.channel = Channel(startsocket.connect(self.directory.path))
+        # Nobody else asks for the state.
+        state = self.hook_state("created") if self.hooks("startContainer") else None
+        try:
+            self.channel.send({"type": "start"}, document=state)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise KernelError("start", "init", error.errno or 0) from None
 
     def program_runs(self) -> None:
         """The exec has happened: from here on the container counts as running."""

@@ -45,6 +45,15 @@ CREATE: list[Step] = [
     HandOver(),
     SaveState("created"),
 ]
+STRAIGHT: list[Step] = [
+    SaveState("creating"),
+    Launch(),
+    SaveState("creating"),
+    Tell("go-through"),
+    Expect("created"),
+    HandOver(),
+    SaveState("created"),
+]
 START: list[Step] = [
     ReleaseInit(),
     AwaitExec(),
@@ -82,6 +91,19 @@ def drive(protocol: Steps, failures: dict[int, BaseException]) -> tuple[list[Ste
 
 def test_create_in_full() -> None:
     assert drive(create(), {}) == (CREATE, None)
+
+
+def test_create_without_hooks_waits_once() -> None:
+    """The order of what is done is the same; each failure is undone in the same way."""
+    assert drive(create(hooks=False), {}) == (STRAIGHT, None)
+    left = [step for step in CREATE if step in STRAIGHT]
+    assert [step for step in STRAIGHT if step in CREATE] == left
+    for index in range(1, len(STRAIGHT)):
+        error = Failed("no")
+        assert drive(create(hooks=False), {index: error}) == (
+            [*STRAIGHT[: index + 1], *DESTROY],
+            error,
+        )
 
 
 def test_start_in_full() -> None:
