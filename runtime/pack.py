@@ -5,6 +5,9 @@ A file holds the byte code that lies beside the sources (PEP 3147), as read by a
 one and stays until the next boot. A module whose source is another by now is imported as ever, and
 the file made anew when the command has ended. What lies in it is believed as .pyc files are: it is
 root's, in a directory of root's.
+
+Beside them there is a list for each command of what it has imported so far, in order. Later ones
+begin with that, without the import system, which takes longer than the modules do.
 """
 
 from __future__ import annotations
@@ -35,13 +38,17 @@ class Pack:
     """A finder and loader of modules (importlib.abc).
 
     top: directory of the packages. directory: where the files are. outdated: packages of which a
-    module was asked for that is not in their file as it is now.
+    module was asked for that is not in their file as it is now. loaded: modules that came from
+    here, in the order in which they were complete. listed: so many of them were on a list.
     """
 
     def __init__(self, top: str, directory: str = DIRECTORY) -> None:
         self.top = top
         self.directory = directory
         self.outdated: set[str] = set()
+        self.loaded: list[str] = []
+        self.listed = 0
+        self._waiting: set[str] = set()  # modules that have not run yet
         self._parts: dict[str, Part] = {}
 
     def find_spec(
@@ -84,6 +91,70 @@ class Pack:
         index, code = self._part(name.rpartition(".")[0])
         _, _, _, begin, end = index[name]
         exec(marshal.loads(code[begin:end]), module.__dict__)  # noqa: S102, S302
+        self.loaded.append(name)
+
+    def preload(self, words: Sequence[str]) -> None:
+        """Import what the command among these words has imported before.
+
+        A list that does not fit the modules any more does no harm: what it cannot do is undone.
+        """
+        lists = (self._list(word) for word in words if word.isascii() and word.isalpha())
+        names = next(filter(None, lists), [])
+        before = set(sys.modules)
+        try:
+            fits = all(self._load(name) for name in names) and not self._waiting
+        except Exception:  # noqa: BLE001 - whatever it is, the command is going to meet it itself
+            fits = False
+        if fits:
+            self.listed = len(self.loaded)
+            return
+        for name in [name for name in sys.modules if name not in before]:
+            parent, _, leaf = name.rpartition(".")
+            if name.partition(".")[0] in PACKAGES:
+                del sys.modules[name]
+                if parent in before:
+                    vars(sys.modules[parent]).pop(leaf, None)
+        self.loaded.clear()
+
+    def _load(self, name: str) -> bool:
+        """Whether a module is there; it is made and run if it was not, after its dependencies."""
+        if name not in sys.modules and self._register(name) is None:
+            return False
+        if name in self._waiting:
+            self._waiting.remove(name)
+            self.exec_module(sys.modules[name])
+        return True
+
+    def _register(self, name: str) -> ModuleType | None:
+        """A module that has not run yet, below its package; None if it is not to be had."""
+        parent, _, leaf = name.rpartition(".")
+        above = sys.modules.get(parent) or self._register(parent) if parent else sys
+        spec = self.find_spec(name)
+        if spec is None or above is None:
+            return None
+        module = type(sys)(name)
+        module.__spec__ = spec
+        module.__loader__ = self  # type: ignore[assignment]
+        module.__package__ = spec.parent
+        module.__file__ = spec.origin
+        if spec.submodule_search_locations is not None:
+            module.__path__ = spec.submodule_search_locations
+        sys.modules[name] = module
+        self._waiting.add(name)
+        if parent:
+            setattr(above, leaf, module)
+        return module
+
+    def _list(self, command: str) -> list[str]:
+        try:
+            version, top, names = marshal.loads(_read(self.directory, self.list_of(command)))  # noqa: S302
+        except (OSError, ValueError, TypeError, EOFError):
+            return []
+        return names if version == sys.version and top == self.top else []
+
+    def list_of(self, command: str) -> str:
+        """Name of the file with a command's list."""
+        return self.top.replace("/", "|") + "@" + command
 
     def _part(self, package: str) -> Part:
         """A package's file; empty if there is none that is fit for use."""

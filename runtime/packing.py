@@ -11,12 +11,12 @@ from runtime.pack import PACKAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runtime.pack import Entry, Pack
 
-_FILES = 100
-"""So many packages, of a few copies of creche; with one more all begin again."""
+_FILES = 200
+"""So many packages and commands, of a few copies of creche; with one more all begin again."""
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _HEADER = 16  # bytes of a .pyc before the code (PEP 552)
 
@@ -37,6 +37,17 @@ def renew(pack: Pack) -> None:
         data = (len(head) + 8).to_bytes(8, "little") + head + code
         try:
             _write(pack.directory, pack.name_of(package), data)
+        except OSError:
+            return
+
+
+def note(pack: Pack, words: Sequence[str]) -> None:
+    """Make the list of the command among these words, if it is complete; nor harm if that fails."""
+    command = next((word for word in words if f"runtime.commands.{word}" in pack.loaded), "")
+    if command and not pack.outdated:
+        data = marshal.dumps((sys.version, pack.top, pack.loaded))
+        try:
+            _write(pack.directory, pack.list_of(command), data)
         except OSError:
             return
 

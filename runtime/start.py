@@ -32,18 +32,21 @@ def run(package: str) -> None:
     gc.set_threshold(50_000)
     hold_standard_descriptors()
     pack = _pack(package)
-    from runtime.cli.main import main
-
     words = sys.argv[1:]
     if len(words) > 1 and words[0] in ("--called-as", "--sealed-as"):
         words = words[1:]
     else:
         words.insert(0, "creche")
+    if pack is not None:
+        pack.preload(words[1:])
+    from runtime.cli.main import main
+
     status = main(words)
-    if pack is not None and pack.outdated:
-        from runtime.packing import renew
+    if pack is not None and (pack.outdated or len(pack.loaded) > pack.listed):
+        from runtime.packing import note, renew
 
         renew(pack)
+        note(pack, words)
     os._exit(status)
 
 

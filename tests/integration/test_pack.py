@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -17,26 +18,31 @@ from tests.support.repository import REPOSITORY
 
 pytestmark = pytest.mark.root
 
-# Imports modules by a pack, and says of each who has loaded it, its file and its line; makes the
-# files anew at the end, as runtime/start.py does.
+# Imports modules by a pack, and says of each who has loaded it, its file and its line, and whether
+# it was there beforehand; makes the files anew at the end, as runtime/start.py does.
 PROGRAM = """
 import importlib, json, sys
-top, place, *names = sys.argv[1:]
+top, place, command, *names = sys.argv[1:]
 sys.path.append(top)
 from runtime.pack import Pack
-from runtime.packing import renew
+from runtime.packing import note, renew
 pack = Pack(top, place)
 sys.meta_path.insert(0, pack)
+pack.preload([top, command])
+early = set(sys.modules)
 said = {}
 for name in names:
     module = importlib.import_module(name)
     functions = [value for value in vars(module).values() if hasattr(value, "__code__")]
     files = {f.__code__.co_filename for f in functions if f.__module__ == name}
     packed = module.__spec__.loader is pack
-    said[name] = [packed, module.__file__, sorted(files), getattr(module, "CHANGED", None)]
+    changed = getattr(module, "CHANGED", None)
+    said[name] = [packed, module.__file__, sorted(files), changed, name in early]
+    assert getattr(sys.modules[module.__package__], name.rpartition(".")[2], module) is module
 outdated = sorted(pack.outdated)
-if outdated:
+if outdated or len(pack.loaded) > pack.listed:
     renew(pack)
+    note(pack, [command])
 print(json.dumps([said, outdated]))
 """
 NAMES = (
@@ -46,6 +52,7 @@ NAMES = (
     "runtime.errors",
     "hooks.command",
 )
+COMMAND = ("runtime.commands.state", *NAMES)
 
 
 class Copy:
@@ -59,7 +66,7 @@ class Copy:
     def compile(self) -> None:
         assert compileall.compile_dir(self.top, quiet=1)
 
-    def call(self, *names: str) -> tuple[dict[str, Any], list[str]]:
+    def call(self, *names: str, command: str = "") -> tuple[dict[str, Any], list[str]]:
         words: list[str | Path] = [
             sys.executable,
             "-I",
@@ -69,15 +76,28 @@ class Copy:
             PROGRAM,
             self.top,
             self.place,
+            command,
             *names,
         ]
         said, outdated = json.loads(subprocess.check_output(words))
         return said, outdated
 
+    def early(self, *names: str) -> list[str]:
+        """Those of the modules that are there before the command `state` begins."""
+        said, _ = self.call(*names, command="state")
+        for packed, *_ in said.values():
+            assert packed
+        return [name for name, (*_, there) in said.items() if there]
+
+    def list_of_state(self) -> Path:
+        """The file with what the command `state` has imported so far."""
+        (found,) = self.place.glob("*@state")
+        return found
+
     def packed(self, *names: str) -> bool:
         """Whether these modules all come from the pack; they are the same in any case."""
         said, outdated = self.call(*names)
-        for name, (_, file, files, _) in said.items():
+        for name, (_, file, files, *_) in said.items():
             path = f"{self.top}/{name.replace('.', '/')}"
             path = f"{path}/__init__.py" if os.path.isdir(path) else f"{path}.py"
             assert file == path
@@ -120,13 +140,13 @@ def test_a_changed_source_is_imported_as_it_is_now(copy: Copy) -> None:
     source.write_text(source.read_text() + "\nCHANGED = 1\n")
     said, outdated = copy.call(*NAMES)
 
-    assert said["runtime.errors"][::3] == [False, 1]
+    assert said["runtime.errors"][0:4:3] == [False, 1]
     assert outdated == ["runtime"]
     assert said["hooks.command"][0]
 
     # Without byte code beside it there is nothing to be had from a pack, nor is it made each time.
     said, outdated = copy.call(*NAMES)
-    assert said["runtime.errors"][::3] == [False, 1]
+    assert said["runtime.errors"][0:4:3] == [False, 1]
     assert outdated == []
 
     copy.compile()
@@ -134,7 +154,7 @@ def test_a_changed_source_is_imported_as_it_is_now(copy: Copy) -> None:
     copy.compile()
     copy.call(*NAMES)
     said, outdated = copy.call(*NAMES)
-    assert said["runtime.errors"][::3] == [True, 1]
+    assert said["runtime.errors"][0:4:3] == [True, 1]
     assert outdated == []
 
 
@@ -192,3 +212,54 @@ def test_a_directory_of_somebody_elses_is_not_used(copy: Copy) -> None:
     assert not copy.packed(*NAMES)
     assert not copy.packed(*NAMES)
     assert {file: file.stat().st_ino for file in copy.place.iterdir()} == before
+
+
+def test_a_command_begins_with_what_it_has_imported_before(copy: Copy) -> None:
+    """As soon as all of it comes from packs; what it imports beyond that is added."""
+    copy.call(*COMMAND)
+    assert copy.early(*COMMAND[:3]) == []
+    assert copy.early(*COMMAND[:3]) == list(COMMAND[:3])
+    assert copy.early(*COMMAND) == [*COMMAND[:4], "runtime.errors"]  # options, by way of main
+    assert copy.early(*COMMAND) == list(COMMAND)
+    said, _ = copy.call(*COMMAND, command="kill")
+    assert not any(there for *_, there in said.values())
+
+
+def test_a_list_that_does_not_fit_is_undone_and_made_anew(copy: Copy) -> None:
+    """Modules that changed, are gone, or refuse to be imported: all are as they are now."""
+    for _ in range(2):
+        copy.call(*COMMAND, command="state")
+    source = copy.top / "runtime/errors.py"
+    source.write_text(source.read_text() + "\nCHANGED = 1\n")
+    said, outdated = copy.call(*COMMAND, command="state")
+    assert said["runtime.errors"][3:] == [1, False]
+    assert outdated == ["runtime"]
+    copy.compile()
+    copy.call(*COMMAND, command="state")  # has no byte code in the pack yet
+    source.touch()
+    copy.compile()
+    copy.call(*COMMAND, command="state")
+    assert copy.early(*COMMAND) == list(COMMAND)
+
+
+@pytest.mark.parametrize("damage", ["missing", "twice", "reversed", "text", "other", "removed"])
+def test_a_damaged_list_does_no_harm(copy: Copy, damage: str) -> None:
+    for _ in range(2):
+        copy.call(*COMMAND, command="state")
+    file = copy.list_of_state()
+    version, top, names = marshal.loads(file.read_bytes())
+    if damage == "missing":
+        names.insert(3, "runtime.cli.no_such_module")
+    elif damage == "twice":
+        names += names
+    elif damage == "reversed":
+        names.reverse()
+    elif damage == "removed":
+        names.append("runtime.linux.foreign")
+        (copy.top / "runtime/linux/foreign.py").unlink()
+    if damage == "text":
+        file.write_text("not a list\n")
+    else:
+        file.write_bytes(marshal.dumps((version, "/other" if damage == "other" else top, names)))
+    copy.early(*COMMAND)  # says that each is the one it should be
+    assert copy.early(*COMMAND) == list(COMMAND)
