@@ -129,9 +129,10 @@ def test_the_walk_through(program: Program, bundle: Bundles, creche: Runtime) ->
     assert json.loads((first.path / "config.json").read_text()) == json.loads(before)
     assert ip("-br", "link", "show", "runc0")
     shutil.rmtree(second.path)  # what was made is known by the path
+    program.declare("nonsense")  # and without creched.toml
     for each in (second, first):
         creche.run([*net, "down", each]).ok()
-    assert "(creched.md" not in creche.run([*net, "show"]).ok().stdout
+    assert "nonsense" not in creche.run([*net, "show"]).failed(1).stdout
 
 
 @pytest.mark.parametrize("form", ["name", "object"])
@@ -219,6 +220,9 @@ def test_refusals(program: Program, bundle: Bundles, creche: Runtime) -> None:
         said = program.refused("up", made.path)
         assert words in said
         assert "Traceback" not in said
+    made.patch({"annotations": {KEY: "dns"}})
+    program.declare(RUNC0 + '[networks.dns]\nsubnet = "10.77.0.0/24"\ndns = true\n')
+    assert "networks.dns.dns: only creched can do that" in program.refused("up", made.path)
     made.patch({"annotations": {KEY: "nowhere"}})
     assert (made.path / "config.json").read_text() == text
     assert "config.json: No such file" in program.refused("up", made.path / "rootfs")

@@ -30,9 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if os.geteuid() != 0:
             raise NetworkError("must be run as root: it makes links and network namespaces")
-        networks = read_settings(options.config).networks
-        alone = Alone(os.path.abspath(options.root), networks, _tell)
-        {"up": _up, "down": _down, "show": _show, "hook": _hook}[options.command](alone, options)
+        {"up": _up, "down": _down, "show": _show, "hook": _hook}[options.command](options)
     except (CrecheError, WorkloadError) as error:
         _tell(str(error))
         return 1
@@ -42,8 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _up(alone: Alone, options: argparse.Namespace) -> None:
+def _alone(options: argparse.Namespace, declared: bool = True) -> Alone:
+    """What is there. To remove something creched.toml is not needed, and may be of no use."""
+    networks = read_settings(options.config).networks if declared else {}
+    return Alone(os.path.abspath(options.root), networks, _tell)
+
+
+def _up(options: argparse.Namespace) -> None:
     """A namespace with networks, which config.json names from then on."""
+    alone = _alone(options)
     wanted = attachments(bundles.read(options.bundle).get("annotations", {}))
     if not wanted:
         raise NetworkError(f"{options.bundle}/config.json asks for no network: annotations.{KEY}")
@@ -53,17 +58,18 @@ def _up(alone: Alone, options: argparse.Namespace) -> None:
     bundles.join(options.bundle, alone.path(name))
 
 
-def _down(alone: Alone, options: argparse.Namespace) -> None:
+def _down(options: argparse.Namespace) -> None:
     """config.json first: nothing is to start in what is just going away."""
+    alone = _alone(options, declared=False)
     name = bundles.name_of(options.bundle)
     bundles.leave(options.bundle, alone.path(name))
     alone.down(name)
 
 
-def _show(alone: Alone, options: argparse.Namespace) -> None:
+def _show(options: argparse.Namespace) -> None:
     from supervisor.ctl.net import tables
 
-    found = plain(alone.view())
+    found = plain(_alone(options).view())
     if options.bundle is not None:
         name = bundles.name_of(options.bundle)
         found["interfaces"] = [i for i in found["interfaces"] if i["workload"] == name]
@@ -76,20 +82,20 @@ def _show(alone: Alone, options: argparse.Namespace) -> None:
         tables(found)
 
 
-def _hook(alone: Alone, options: argparse.Namespace) -> None:
+def _hook(options: argparse.Namespace) -> None:
     """Called by a runtime, with the container's state on standard input (runtime.md)."""
     state: Any = loads(sys.stdin.buffer.read(_LARGEST).decode("utf-8", "surrogateescape"))
     try:
         name = _container(str(state["id"]))
         if state["status"] == "stopped":
-            alone.down(name)
+            _alone(options, declared=False).down(name)
             return
         wanted = attachments(state.get("annotations") or {})
         pid = int(state["pid"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise NetworkError("standard input: expected the state of a container") from None
     if wanted:
-        alone.up(name, wanted, pid)
+        _alone(options).up(name, wanted, pid)
 
 
 def _container(identity: str) -> str:

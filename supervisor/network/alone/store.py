@@ -133,6 +133,13 @@ class Alone:
 
     async def _up(self, name: str, wanted: tuple[Attachment, ...], pid: int | None) -> list[str]:
         making = self._making
+        for attachment in wanted:
+            network = making.networks.get(attachment.name or "")
+            if network is not None and network.dns:
+                raise NetworkError(
+                    f"networks.{network.name}.dns: only creched can do that; choose a network "
+                    "without it"
+                )
         await self._tidy()
         if pid is not None and os.stat(f"/proc/{pid}/ns/net").st_ino == _own_namespace():
             raise NetworkError(
