@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.engines.engine import (
     read_rest,
 )
 from tests.engines.podman import Podman
+from tests.support.repository import REPOSITORY
 from tests.support.waiting import DEADLINE, wait_exit
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -616,3 +618,30 @@ def test_ended_while_nobody_looked(podman: Podman) -> None:
         assert podman.wait(name) == 137
         podman("start", name).ok()
         assert podman.inspect(name)["State"]["Running"]
+
+
+def test_a_hook_gives_it_a_network(podman: Podman) -> None:
+    """etc/hooks.d as podman reads it: a network of creched.toml, which goes with the container."""
+    directory = podman.place.directory / "hooks"
+    directory.mkdir()
+    config = directory / "creched.toml"
+    config.write_text('[networks.crt]\nbridge = "crt-br0"\nsubnet = "10.78.0.0/24"\n')
+    for path in (directory, config):
+        path.chmod(path.stat().st_mode & ~0o022)
+    program = directory / "creche-network"
+    program.write_text(
+        f"#!/bin/sh\ncd {REPOSITORY}\nexec {sys.executable} -m supervisor.network.alone.program "
+        f'--root {directory}/alone --config {config} "$@"\n'
+    )
+    program.chmod(0o755)
+    shipped = (REPOSITORY / "etc/hooks.d/creche-network.json").read_text()
+    (directory / "creche-network.json").write_text(
+        shipped.replace("/usr/bin/creche-network", str(program))
+    )
+    words = podman.run_words("--rm", "--annotation=org.creche.network=crt", sh="ip addr show eth0")
+    done = podman(f"--hooks-dir={directory}", *words).ok()
+    assert "inet 10.78.0.2/24" in done.stdout
+    plain = podman(f"--hooks-dir={directory}", *podman.run_words("--rm", sh="ls /sys/class/net"))
+    assert plain.ok().stdout == "lo\n"
+    assert not os.path.exists("/sys/class/net/crt-br0")
+    assert not any((directory / "alone").iterdir())
