@@ -71,7 +71,7 @@ class Engine:
         self._stack = AsyncExitStack()
         self._layout = discover()
         self._delegated: str | None = None
-        self._plans: dict[str, tuple[Workload, Plan]] = {}
+        self._plans: dict[str, tuple[Workload, str, Plan]] = {}
         self._lock = -1
         self._null = -1
         self.gate = Gate()
@@ -197,8 +197,10 @@ class Engine:
             except OSError as error:  # create says that there is no root
                 log.warning(f"make the embedded root {self.scratch}/{name}: {error.strerror}")
         spec: Any = dict(workload.config)
+        told = ""
         if self.networks is not None:
             spec = self.networks.joined(workload, spec)
+            told = self.networks.told(workload)
         spec["annotations"] = {**spec.get("annotations", {}), ANNOTATION: workload.directory}
         spec["linux"] = {"cgroupsPath": f"{self._cgroup()}/{name}", **spec.get("linux", {})}
         if workload.settings.container is not None and workload.settings.container.oom_group:
@@ -220,13 +222,13 @@ class Engine:
             stdio=[self._null] * 3,
             notify=notify,
         )
-        planned, plan = self._plans.get(name, (None, None))
-        if planned is not workload:
+        planned, same, plan = self._plans.get(name, (None, "", None))
+        if planned is not workload or same != told:
             plan = None
             try:
                 compiled = compile_plan(spec, self._layout, workload.directory, log.warning)
                 plan = Plan(compiled)
-                self._plans[name] = workload, plan
+                self._plans[name] = workload, told, plan
             except CrecheError:
                 pass  # create compiles again, and then the error has its place
         made = DrivenContainer(

@@ -23,6 +23,8 @@ from supervisor.directories.plan import Action, Plan
 from supervisor.engine import Engine
 from supervisor.events import EventLog
 from supervisor.network.edge import Rules
+from supervisor.network.names.edge import NameService
+from supervisor.network.names.files import called
 from supervisor.network.naming import Names
 from supervisor.network.reloading import Reloading
 from supervisor.network.service import Networks, is_attached
@@ -180,10 +182,15 @@ class Service:
         leases = "" if once else f"{self.state}/leases"
         networks = Networks(
             self.engine.own, leases, self.settings.networks, self._find, self.log.emit,
-            self.past.damaged, [Rules(Names(self.engine.own))],
+            self.past.damaged,
+            [Rules(Names(self.engine.own)), NameService(self.engine.own, self._called)],
         )  # fmt: skip
         networks.load()
         return networks
+
+    def _called(self, name: str) -> tuple[str, ...]:
+        workload = self._find(name)
+        return () if workload is None else called(workload.config)
 
     def _acts(self) -> dict[str, Callable[..., Any]]:
         """What control may ask of creched as a whole."""

@@ -22,6 +22,7 @@ from supervisor.network.leases import Leases
 from supervisor.network.made import Made
 from supervisor.network.making import Making, Report
 from supervisor.network.model import Attachment, Endpoint, Network
+from supervisor.network.names.files import DIRECTORY, mounted
 from supervisor.network.namespaces import in_a_thread
 from supervisor.network.view import Topology, topology
 from supervisor.network.watching import listen
@@ -123,12 +124,26 @@ class Networks:
                     raise
 
     def joined(self, workload: Workload, config: dict[str, Any]) -> dict[str, Any]:
-        """Its config.json with the network namespace that it runs in."""
+        """Its config.json with the network namespace that it runs in, and files with names."""
         if not workload.settings.network:
             return config
         names = self._making.names
         path = joining.namespace(names, workload.name, workload.settings.network)
-        return joining.join(config, path)
+        joined = joining.join(config, path)
+        told = self.told(workload)
+        return mounted(joined, told) if told else joined
+
+    def told(self, workload: Workload) -> str:
+        """The directory with its hosts file and resolv.conf; "" if it is told no names."""
+        attachments = workload.settings.network
+        owner = attachments[0].workload if attachments else None
+        if owner is not None:
+            other = self._making.find(owner)
+            attachments = () if other is None else other.settings.network
+        found = [self.networks.get(each.name or "") for each in attachments]
+        if not any(network is not None and network.dns for network in found):
+            return ""
+        return f"{self._making.names.own}/{DIRECTORY}/{owner or workload.name}"
 
     def attached(self) -> dict[str, tuple[Attachment, ...]]:
         """What is declared for whom, of the workloads that are attached now.

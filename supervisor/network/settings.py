@@ -36,11 +36,18 @@ def _rules(name: str, values: Values) -> Iterable[tuple[str, str]]:
             yield f"gateway{family}", f"expected an address of a host in {subnet}, found {gateway}"
     if values["subnet6"] is not None and values["mtu"] < 1280:
         yield "mtu", f"expected at least 1280 with IPv6 (RFC 8200), found {values['mtu']}"
+    if values["dns"] and not sayable(name):
+        yield "dns", "expected a network whose name has no empty part and none of 64 letters"
     if values["bridge"] is None:
         try:
             network.link_name(f"{PREFIX}{name}")
         except ValueError:
             yield "bridge", f"expected a name, since {PREFIX}{name} is none that a link may have"
+
+
+def sayable(name: str) -> bool:
+    """Whether it is one in DNS (RFC 1035, 2.3.4): of no network it is too long as a whole."""
+    return all(0 < len(part) < 64 for part in name.split("."))
 
 
 def usable(subnet: Subnet, address: Address) -> bool:
@@ -94,7 +101,9 @@ NETWORK = Section(
             kinds.BOOLEAN,
             False,
             "false",
-            "Whether workloads find each other by name.",
+            "Whether workloads on it find each other by name: `NAME`, `NAME.NETWORK.internal`. "
+            "They get `/etc/hosts` and `/etc/resolv.conf`, unless they mount their own; those that "
+            "run already, from their next start.",
             live=True,
         ),
     ),

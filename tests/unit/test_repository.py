@@ -34,7 +34,15 @@ MAY_USE = {
     "tests": {
         **dict.fromkeys(("pytest", "hypothesis", "trio", "pytest_trio", "structlog")),
         **dict.fromkeys(
-            ("h11", "rich", "prometheus_client", "openapi_spec_validator", "jsonschema", "selenium")
+            (
+                "h11",
+                "rich",
+                "prometheus_client",
+                "openapi_spec_validator",
+                "jsonschema",
+                "selenium",
+                "dns",
+            )
         ),
         "atheris": {"tests/fuzz/__main__.py"},
     },

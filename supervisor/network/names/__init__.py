@@ -1,0 +1,1 @@
+"""Names of workloads: hosts files, and a small DNS responder on the networks' gateways."""
