@@ -22,6 +22,7 @@ from supervisor.directories.generations import Generations
 from supervisor.directories.plan import Action, Plan
 from supervisor.engine import Engine
 from supervisor.events import EventLog
+from supervisor.network.cni.chain import Cni
 from supervisor.network.edge import Rules
 from supervisor.network.names.edge import NameService
 from supervisor.network.names.files import called
@@ -32,6 +33,7 @@ from supervisor.nursery import Nursery
 from supervisor.past import Past
 from supervisor.settings import Settings
 from supervisor.signals import Signals
+from supervisor.store.files import Documents
 from supervisor.store.journal import Journal
 from supervisor.systemd.manager import Manager
 from supervisor.workload.errors import Problem, WorkloadError
@@ -179,11 +181,14 @@ class Service:
         return status
 
     def _make_networks(self, once: bool) -> Networks:
+        own, damaged = self.engine.own, self.past.damaged
+        names = Names(own)
         leases = "" if once else f"{self.state}/leases"
+        plugged = Documents(f"{own if once else self.state}/cni", not once, damaged)
         networks = Networks(
-            self.engine.own, leases, self.settings.networks, self._find, self.log.emit,
-            self.past.damaged,
-            [Rules(Names(self.engine.own)), NameService(self.engine.own, self._called)],
+            own, leases, self.settings.networks, self._find, self.log.emit, damaged,
+            [Rules(names), NameService(own, self._called)],
+            Cni(names, plugged, self.settings.supervisor.cni_path),
         )  # fmt: skip
         networks.load()
         return networks

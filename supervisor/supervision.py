@@ -9,12 +9,16 @@ from supervisor.groups import Group, Strategy
 from supervisor.workload import kinds
 from supervisor.workload.schema import Field, Section, Values, into
 
+CNI_PATH = ("/usr/lib/cni", "/opt/cni/bin")
+"""Debian's, and that of the plugins' own releases."""
+
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
     """The [supervisor] table."""
 
     reboot_command: tuple[str, ...] = ()
+    cni_path: tuple[str, ...] = CNI_PATH
 
 
 def _absolute_first(values: Values) -> Iterable[tuple[str, str]]:
@@ -35,6 +39,13 @@ SUPERVISOR = Section(
             'What reboots the machine when a workload with `on-limit = "reboot"` asks for it: an '
             'absolute path and arguments, such as `["/usr/bin/systemctl", "reboot"]`. Without it '
             "the request is an event and nothing more.",
+        ),
+        Field(
+            "cni-path",
+            kinds.list_of(kinds.ABSOLUTE),
+            CNI_PATH,
+            '["/usr/lib/cni", "/opt/cni/bin"]',
+            'Directories of CNI plugins (`[network] mode = "cni"`), searched in this order.',
         ),
     ),
     make=into(Supervisor),

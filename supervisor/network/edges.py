@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from supervisor.network.errors import NetworkError
-from supervisor.network.model import Endpoint, Mode, Network
+from supervisor.network.model import Endpoint, Network
 
 
 class Need(StrEnum):
@@ -16,7 +16,6 @@ class Need(StrEnum):
     PUBLISH = "publish"
     MASQUERADE = "masquerade"
     DNS = "dns"
-    CNI = "cni"
 
 
 class Edge(Protocol):
@@ -53,8 +52,6 @@ def _needs(endpoint: Endpoint, network: Network | None) -> Iterator[tuple[Need, 
     """With the key that asks for it."""
     if endpoint.publish:
         yield Need.PUBLISH, "network.publish"
-    if endpoint.mode is Mode.CNI:
-        yield Need.CNI, 'network.mode = "cni"'
     if network is not None and network.masquerade:
         yield Need.MASQUERADE, f"networks.{network.name}.masquerade"
     if network is not None and network.dns:

@@ -22,7 +22,6 @@ class Made:
     links: tuple[str, ...]
     bridges: tuple[tuple[str, str], ...]
     endpoints: tuple[Endpoint, ...]
-    cni: tuple[tuple[str, str], ...] = ()
     done: bool = False
 
     @classmethod
@@ -31,7 +30,7 @@ class Made:
         bridges = tuple((bridge.name, bridge.alias) for bridge in setup.bridges)
         return cls(
             setup.workload, setup.shape, setup.netns, setup.owner, setup.links, bridges,
-            setup.endpoints, setup.cni, done,
+            setup.endpoints, done,
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -44,7 +43,6 @@ class Made:
             "links": list(self.links),
             "bridges": [list(pair) for pair in self.bridges],
             "endpoints": [endpoint.to_json() for endpoint in self.endpoints],
-            "cni": [list(pair) for pair in self.cni],
             "done": self.done,
         }
 
@@ -59,7 +57,6 @@ class Made:
             tuple(map(str, found["links"])),
             tuple((str(name), str(alias)) for name, alias in found["bridges"]),
             tuple(Endpoint.from_json(each) for each in found["endpoints"]),
-            tuple((str(path), str(interface)) for path, interface in found["cni"]),
             bool(found["done"]),
         )
 

@@ -13,6 +13,7 @@ from functools import partial
 from runtime.errors import CrecheError
 from supervisor.network import carry, forwarding, namespaces, rules
 from supervisor.network.accepted import Accepted
+from supervisor.network.cni.chain import Cni
 from supervisor.network.edges import Edge, refuse
 from supervisor.network.errors import NetworkError
 from supervisor.network.leases import Leases
@@ -41,6 +42,7 @@ class Making:
         report: Report,
         damaged: Callable[[str, str, str], object],
         edges: Sequence[Edge],
+        cni: Cni | None = None,
     ) -> None:
         self.names = Names(own)
         self.declared = dict(networks)
@@ -50,6 +52,7 @@ class Making:
         self.leases = Leases(Documents(leases, True, damaged) if leases else None)
         self.edges = edges
         self.ports = Ports()
+        self.cni = cni or Cni(self.names, Documents(f"{own}/cni", False, damaged), ())
         self.expected = Expected()
         self.find = find
         self.report = report
@@ -78,6 +81,7 @@ class Making:
     def load(self) -> None:
         """What an earlier creched has left. Raises OSError."""
         self.leases.load()
+        self.cni.records.load()
         for made in load(self._records):
             self.made[made.workload] = made
         if self.made:
@@ -91,6 +95,7 @@ class Making:
         self.ports.close()
         if not self.made:
             self._accepted.forget()
+        self.cni.records.close()
         for directory in (self._records.directory, self.names.namespaces):
             try:
                 os.rmdir(directory)
@@ -124,7 +129,14 @@ class Making:
         attachments = workload.settings.network
         wanted = list(declared(attachments, self.networks))
         leases = self.leases.give(workload.name, wanted, self.made) if wanted else {}
-        return compile_setup(self.names, workload.name, attachments, self.networks, leases)
+        setup = compile_setup(self.names, workload.name, attachments, self.networks, leases)
+        return self.cni.told(setup)
+
+    async def establish(self, setup: Setup) -> Setup:
+        """Make what is not there; with all addresses. Raises NetworkError, OSError."""
+        await in_a_thread(partial(carry.establish, self.names, setup))
+        await self.cni.ensure(setup)
+        return self.cni.told(setup)
 
     async def make(self, workload: Workload) -> None:
         """Have its networks there. Raises NetworkError, OSError; then they are not."""
@@ -141,7 +153,8 @@ class Making:
             self.keep(Made.of(setup, False))
         try:
             # Also what is there: who may do as he likes with his network may have spoiled it.
-            await in_a_thread(partial(carry.establish, self.names, setup))
+            await self.cni.wrong(setup)
+            setup = await self.establish(setup)
             if old != Made.of(setup, True):
                 await self.apply()
         except BaseException:
@@ -192,11 +205,18 @@ class Making:
             for link in (*made.links, *(name for name, _ in made.bridges))
         ]
         kept = {name for name, made in self.made.items() if made.netns}
-        return await in_a_thread(partial(carry.strays, self.names, links, kept))
+        told = []
+        for workload in self.cni.strays(self.made):
+            try:
+                await self.cni.remove(workload)
+                told.append(f"what CNI plugins have made for {workload}")
+            except NetworkError as error:
+                self.trouble(workload, error)
+        return told + await in_a_thread(partial(carry.strays, self.names, links, kept))
 
     def others_left(self) -> bool:
-        """Whether there is a namespace, whoever's."""
-        return bool(namespaces.names(self.names.namespaces))
+        """Whether there is a namespace, whoever's, or something that plugins have made."""
+        return bool(namespaces.names(self.names.namespaces) or self.cni.records.held)
 
     async def apply(self) -> list[str]:
         """Have every edge be as it should; what was not. Raises NetworkError, OSError."""
@@ -247,6 +267,10 @@ class Making:
         bridges = {bridge for made in some for bridge in made.bridges} - used
         for made in some:
             self.expected.drop(made)
+            try:
+                await self.cni.remove(made.workload)
+            except NetworkError as error:  # it is tried again, but its namespace is not kept for it
+                self.trouble(made.workload, error)
         for name, _ in bridges:
             self.expected.drop_bridge(name)
         links = [link for made in some for link in made.links]

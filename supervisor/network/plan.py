@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv6Interface
 
 from supervisor.network import model
@@ -141,6 +141,15 @@ LIVE = (Bridge, Isolate, Limit)
 
 
 @dataclass(frozen=True, slots=True)
+class Plug:
+    """What CNI plugins are to make: `conflist` is a path. They publish ports themselves."""
+
+    conflist: str
+    interface: str
+    publish: tuple[model.Publish, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """All that a workload's networks come to. `netns` "": it has no namespace of its own.
 
@@ -154,8 +163,7 @@ class Setup:
     owner: str | None
     steps: tuple[Step, ...]
     endpoints: tuple[Endpoint, ...]
-    cni: tuple[tuple[str, str], ...] = ()
-    """Of `mode = "cni"`: path of the conflist and name of the interface."""
+    cni: tuple[Plug, ...] = ()
 
     @property
     def shape(self) -> str:
@@ -208,7 +216,7 @@ def compile_setup(
     netns = names.namespace(workload)
     steps: list[Step] = []
     endpoints: list[Endpoint] = []
-    cni: list[tuple[str, str]] = []
+    cni: list[Plug] = []
     routed: set[int] = set()  # families that have a default route
     for attachment in attachments:
         match attachment.mode:
@@ -223,7 +231,8 @@ def compile_setup(
                 endpoint = _endpoint(names, workload, attachment, None, leases)
                 steps += [SetSysctl(*pair) for pair in attachment.sysctls]
                 if attachment.mode is Mode.CNI:
-                    cni.append((attachment.conflist or "", attachment.interface))
+                    publish, endpoint = endpoint.publish, replace(endpoint, publish=())
+                    cni.append(Plug(attachment.conflist or "", attachment.interface, publish))
         if attachment.mode is not Mode.NONE:
             endpoints.append(endpoint)
     return Setup(workload, netns, netns, None, tuple(steps), tuple(endpoints), tuple(cni))

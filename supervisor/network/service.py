@@ -17,6 +17,7 @@ import trio
 from runtime.errors import CrecheError
 from supervisor.machine import RESTING, State
 from supervisor.network import carry, joining
+from supervisor.network.cni.chain import Cni
 from supervisor.network.edges import Edge
 from supervisor.network.leases import Leases
 from supervisor.network.made import Made
@@ -48,8 +49,9 @@ class Networks:
         report: Report,
         damaged: Callable[[str, str, str], object],
         edges: Sequence[Edge] = (),
+        cni: Cni | None = None,
     ) -> None:
-        self._making = Making(own, leases, networks, find, report, damaged, edges)
+        self._making = Making(own, leases, networks, find, report, damaged, edges, cni)
         self._users: set[str] = set()
         self._rested: set[str] = set()
         self._gone: set[str] = set()
@@ -291,9 +293,10 @@ class Networks:
                     making.hold(made)  # it is another one from its next start on
                     continue
                 wrong = making.expected.wrong(setup, links, addresses)
+                wrong += await making.cni.wrong(setup)
                 if wrong or not made.done:
                     told += wrong
-                    await in_a_thread(partial(carry.establish, making.names, setup))
+                    setup = await making.establish(setup)
                 making.expected.add(setup)
                 making.hold(Made.of(setup, True))
                 if name in self._changed:
