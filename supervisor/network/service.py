@@ -154,6 +154,8 @@ class Networks:
         """
         found = {}
         for name in sorted(self._users & self._attached.keys()):
+            if not self._attached[name]:
+                continue  # its directory has vanished, or its [network]
             owner = self._attached[name][0].workload
             other = None if owner is None else self._making.find(owner)
             lends = other is not None and owner not in self._users
