@@ -135,11 +135,12 @@ def _restart_rows(gaps: dict[int, Series], others: dict[str, Series]) -> list[Ro
         what += "`crun run`; less the second that s6 waits"
         rows.append(Row("restart beside", what, "ms", others, (("s6", 0.6),)))
     for count, series in gaps.items():
-        what = f"from an exit to the next first instruction, {count} others supervised"
+        crowd_of = "1 other" if count == 1 else f"{count} others"
+        what = f"from an exit to the next first instruction, {crowd_of} supervised"
         flat = {} if count == fewest else {f"{fewest} other": gaps[fewest]}
         rows.append(
             Row(
-                f"restart, {count} others",
+                f"restart, {crowd_of}",
                 f"{what}: p50",
                 "ms",
                 {"creche": series, **peers, **flat},
@@ -150,7 +151,7 @@ def _restart_rows(gaps: dict[int, Series], others: dict[str, Series]) -> list[Ro
         tail = {"creche": one(series.quantile(0.99))}
         if flat:
             tail[f"{fewest} other"] = one(gaps[fewest].quantile(0.99))
-        rows.append(Row(f"restart p99, {count} others", f"{what}: p99", "ms", tail))
+        rows.append(Row(f"restart p99, {crowd_of}", f"{what}: p99", "ms", tail))
     return rows
 
 
