@@ -15,10 +15,11 @@ _LEAST, _MOST = 0.05, 5.0
 def chart(rows: Sequence[Row]) -> str:
     """An SVG document; bars to the left of the middle line are faster or smaller than the peer."""
     bars = [
-        (f"{row.name} / {peer}", 1 / ratio if row.more_is_better else ratio, factor)
+        # Of rates the inverse: so less is better in each bar.
+        (f"{row.name} / {peer}", *((1 / r for r in pair) if row.more_is_better else pair))
         for row in rows
         for peer, factor in row.targets
-        if (ratio := row.ratio(peer)) is not None
+        if (ratio := row.ratio(peer)) and (pair := (ratio, factor))
     ]
     height = _TOP + _STEP * len(bars) + 30
     one = _at(1.0)
@@ -29,7 +30,8 @@ def chart(rows: Sequence[Row]) -> str:
         "@media(prefers-color-scheme:dark){text{fill:#ddd}.b{fill:#5aa9dc}.w{fill:#e08a50}}</style>",
         f'<text x="{_LEFT}" y="18">less than the peer</text>',
         f'<text x="{one + 6:.0f}" y="18">more</text>',
-        f'<text x="{_LEFT}" y="36" font-size="11">ratio; a tick marks the target</text>',
+        f'<text x="{_LEFT}" y="36" font-size="11">ratio, of rates the inverse; a tick marks the '
+        "target</text>",
     ]
     for number, (label, ratio, factor) in enumerate(bars):
         y = _TOP + number * _STEP
