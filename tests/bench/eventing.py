@@ -67,7 +67,9 @@ async def main(directory: str, count: int) -> None:
         nobody = cast(Keepers, None)
         control = ControlServer(Control(), Http(), directory, nobody, journal, log, directory, "/")
         async with trio.open_nursery() as nursery:
-            await nursery.start(control.run)
+            begin = trio.Event()
+            begin.set()
+            await nursery.start(control.run, begin)
             print("ready", flush=True)
             await _emit(log, count)
             await control.close()

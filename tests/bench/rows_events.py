@@ -30,13 +30,14 @@ def events(_: Scene, effort: Effort) -> Row:
         "events",
         f"events a second to a journal on disk and to {READERS} readers of the control socket",
         "1/s",
-        {"creche": Series(tuple(_rate(count) for _ in range(3)))},
+        {"creche": Series(tuple(rate(count) for _ in range(3)))},
         more_is_better=True,
         goal=5000.0,
     )
 
 
-def _rate(count: int) -> float:
+def rate(count: int) -> float:
+    """So many events, by a creched of their own. Raises RuntimeError, TimeoutError."""
     # /run is a tmpfs, as everywhere; this is to be a disk.
     with tempfile.TemporaryDirectory(prefix="creche-bench-", dir="/var/tmp") as directory:
         process = subprocess.Popen(

@@ -7,6 +7,7 @@ import pytest
 from tests.bench.chart import chart
 from tests.bench.measure import Row, Series, one
 from tests.bench.report import document, table
+from tests.bench.rows_events import rate
 from tests.support.repository import REPOSITORY
 
 
@@ -74,3 +75,8 @@ def test_the_document_has_a_place_for_all_of_it() -> None:
     assert document(once, "| table |", "the profile", "the machine") == once
     with pytest.raises(ValueError, match="lacks the marks <!-- table"):
         document("# nothing", "", "", "")
+
+
+def test_events_reach_their_readers() -> None:
+    """How fast is no matter here, but that the parts of creched are put together as they can be."""
+    assert rate(20) > 0
