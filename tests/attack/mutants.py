@@ -427,13 +427,13 @@ MUTANTS = {
         ),
         (
             "runtime/init/main.py",
-            "return channel, read_document(received[1])",
-            'return channel, received[0].get("document", {})',
+            "return talking, read_document(received[1])",
+            'return talking, received[0].get("document", {})',
         ),
         (
             "runtime/init/main.py",
-            "        return read_document(received[1])",
-            '        return received[0].get("document", {})',
+            'return received[0]["type"], read_document(received[1])',
+            'return received[0]["type"], received[0].get("document", {})',
         ),
     ),
     "any-number": _mutant(
