@@ -11,18 +11,22 @@ from supervisor.nursery import Nursery
 from supervisor.record import Resumed
 from supervisor.store.journal import Journal
 from supervisor.store.records import StoredRecords
+from supervisor.supervision import Events
 
 
 class Past:
-    """own: creched's directory in the state root. state: directory that lasts, "" for none.
+    """own: creched's directory in the state root. state: directory that lasts, "" for none. kept:
+    how much of the events is.
 
     From its making on, events are kept and go on with their numbers. Raises OSError.
     """
 
-    def __init__(self, own: str, state: str, log: EventLog) -> None:
+    def __init__(self, own: str, state: str, log: EventLog, kept: Events) -> None:
         self._log = log
         damage: list[tuple[str, str, str]] = []
-        self.journal = Journal(f"{own}/journal", lambda *told: damage.append(told))
+        self.journal = Journal(
+            f"{own}/journal", lambda *told: damage.append(told), kept.size, kept.files
+        )
         log.keep(self.journal)
         for told in damage:
             self.damaged(*told)

@@ -100,7 +100,9 @@ class Service:
             trio.open_nursery() as outer,
         ):
             make_root(self.state)
-            self.past = Past(self.engine.own, "" if once else self.state, self.log)
+            self.past = Past(
+                self.engine.own, "" if once else self.state, self.log, self.settings.events
+            )
             self.journal = self.past.journal
             jitter = random.SystemRandom().random
             self.nursery = Nursery(

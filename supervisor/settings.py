@@ -15,7 +15,7 @@ from supervisor.control.settings import CONTROL, HTTP, Control, Http
 from supervisor.groups import Group
 from supervisor.network.model import Network
 from supervisor.network.settings import conflicts, networks
-from supervisor.supervision import SUPERVISOR, Supervisor, groups
+from supervisor.supervision import EVENTS, SUPERVISOR, Events, Supervisor, groups
 from supervisor.workload import files
 from supervisor.workload.errors import Problem, WorkloadError
 from supervisor.workload.parse import parse_tables
@@ -23,7 +23,7 @@ from supervisor.workload.source import read_tomls
 
 DEFAULT = "/etc/creche/creched.toml"
 
-SECTIONS = (SUPERVISOR, CONTROL, HTTP, groups(()), networks(()))
+SECTIONS = (SUPERVISOR, EVENTS, CONTROL, HTTP, groups(()), networks(()))
 NETWORKS = "networks.d"
 """Directory beside creched.toml, whose *.toml hold [networks.NAME] and nothing else."""
 
@@ -33,6 +33,7 @@ class Settings:
     """One attribute for each table."""
 
     supervisor: Supervisor = field(default_factory=Supervisor)
+    events: Events = field(default_factory=Events)
     control: Control = field(default_factory=Control)
     http: Http = field(default_factory=Http)
     groups: Mapping[str, Group] = field(default_factory=dict)

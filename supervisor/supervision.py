@@ -1,4 +1,4 @@
-"""Tables of creched.toml about looking after workloads: [supervisor], [groups.NAME]."""
+"""Tables of creched.toml about looking after workloads: [supervisor], [events], [groups.NAME]."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from supervisor.groups import Group, Strategy
+from supervisor.store.journal import FILES, SIZE
 from supervisor.workload import kinds
 from supervisor.workload.schema import Field, Section, Values, into
 
@@ -19,6 +20,14 @@ class Supervisor:
 
     reboot_command: tuple[str, ...] = ()
     cni_path: tuple[str, ...] = CNI_PATH
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The [events] table: files of the journal of events, each of `size` bytes or a little more."""
+
+    size: int = SIZE
+    files: int = FILES
 
 
 def _absolute_first(values: Values) -> Iterable[tuple[str, str]]:
@@ -50,6 +59,42 @@ SUPERVISOR = Section(
     ),
     make=into(Supervisor),
     rules=_absolute_first,
+)
+
+
+SMALLEST, LARGEST = 1 << 16, 1 << 26
+"""Bytes in a file of the journal. By the latest events the next creched knows which ends have been
+told, and each file is read as a whole then."""
+
+
+def _bounded(values: Values) -> Iterable[tuple[str, str]]:
+    if not SMALLEST <= values["size"] <= LARGEST:
+        yield "size", f'expected a size from "64K" to "64M", found {values["size"]}'
+
+
+EVENTS = Section(
+    "events",
+    "How many events are kept, to be read again (`crechectl events`, `explain`). They are in "
+    "ROOT/.creched/journal, which with the default ROOT is in memory, and hold to the next boot.",
+    (
+        Field(
+            "size",
+            kinds.SIZE,
+            SIZE,
+            '"1M"',
+            "So large is each of the files, from 64K to 64M; an event takes about 400 bytes.",
+        ),
+        Field(
+            "files",
+            kinds.integer(2, 1000),
+            FILES,
+            str(FILES),
+            "So many there are at most; the oldest makes room for the next. Fewer than before "
+            "hold when the next one begins.",
+        ),
+    ),
+    make=into(Events),
+    rules=_bounded,
 )
 
 

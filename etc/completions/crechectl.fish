@@ -30,7 +30,7 @@ complete -c crechectl -n '__fish_seen_subcommand_from logs' -l json -d 'Print JS
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a events -d 'show events'
 complete -c crechectl -n '__fish_seen_subcommand_from events' -a '(__crechectl_workloads)'
 complete -c crechectl -n '__fish_seen_subcommand_from events' -l follow -s f -d 'Go on with what comes.'
-complete -c crechectl -n '__fish_seen_subcommand_from events' -l since -d 'Those after event number N.' -x
+complete -c crechectl -n '__fish_seen_subcommand_from events' -l since -d 'Those after event number N; 5 is the exit status if there is none yet, as after a boot.' -x
 complete -c crechectl -n '__fish_seen_subcommand_from events' -l tail -s n -d 'So many of the last ones.' -x
 complete -c crechectl -n '__fish_seen_subcommand_from events' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a explain -d 'tell why a workload is in the state it is in'

@@ -32,8 +32,7 @@ async def stream(
 ) -> AsyncGenerator[bytes, None]:
     """The events after number `since`, of one workload or of all; then, with `follow`, whatever
     comes, until `closing`. `public`: without what programs wrote, which may be secret."""
-    # A number that was not given out yet is one of an earlier boot: everything is new to its owner.
-    cursor = Cursor(journal, since + 1 if since <= journal.last else 1)
+    cursor = Cursor(journal, since + 1)
     # So that a client sees that it is connected before anything happens.
     yield b": events\n\n"
     told = cursor.missed if since == 0 else 0

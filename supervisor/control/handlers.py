@@ -80,6 +80,12 @@ async def events(creched: Supervised, call: Call) -> Stream:
     last = call.request.headers.get("last-event-id", "")
     if last.isascii() and last.isdecimal() and len(last) < 16:
         since = int(last)
+    if since > creched.journal.last:
+        raise Refused(
+            409,
+            f"since: there is no event {since} yet, the newest is {creched.journal.last}; "
+            "numbers begin anew at each boot",
+        )
     return Stream(
         stream(
             creched.journal,

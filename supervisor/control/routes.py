@@ -48,7 +48,8 @@ _NAME = Parameter("name", NAME, "Name of the workload.", where="path", required=
 _SINCE = Parameter(
     "since",
     {"type": "integer", "minimum": 0},
-    "Number of the last event that is known already; the header Last-Event-ID comes before it.",
+    "Number of the last event that is known already; the header Last-Event-ID comes before it. "
+    "409 if there is no such event yet: then it is of an earlier boot.",
 )
 _TAIL = Parameter(
     "tail",
@@ -192,6 +193,7 @@ ROUTES: tuple[Route, ...] = (
         Access.PAGE,
         parameters=(_SINCE, _TAIL, _FOLLOW, _WORKLOAD),
         type="text/event-stream",
+        errors=(409,),
     ),
     Route(
         "GET",

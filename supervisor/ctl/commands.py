@@ -122,7 +122,13 @@ COMMANDS: tuple[Command, ...] = (
         (
             Option("NAME", "Only of this workload.", kind="workload"),
             FOLLOW,
-            Option("--since", "Those after event number N.", "N", "number"),
+            Option(
+                "--since",
+                "Those after event number N; 5 is the exit status if there is none "
+                "yet, as after a boot.",
+                "N",
+                "number",
+            ),
             Option("--tail", "So many of the last ones.", "N", "number", short="-n"),
             JSON,
         ),

@@ -94,11 +94,21 @@ async def test_from_the_beginning_nothing_is_missed(creched: Creched) -> None:
 
 
 async def test_a_number_of_another_boot(creched: Creched) -> None:
-    """A number that was never given out: all there is."""
+    """One that was not given out yet is refused: whoever has it must know that it means another
+    event, or he would take those of this boot for ones that he has seen."""
     creched.happen(3)
+    for path, headers in (
+        ("/events?since=4", {}),
+        ("/events?since=4&follow=false", {}),
+        ("/events?tail=1", {"Last_Event_ID": "4"}),
+    ):
+        status, found = await creched.ask(path, access=Access.PAGE, **headers)
+        assert status == 409
+        assert "no event 4 yet, the newest is 3" in found["error"]
     async with creched.connected() as client:
-        await client.begin("/events?since=500&follow=false")
-        assert numbers(await client.blocks(3)) == [1, 2, 3]
+        await client.begin("/events?since=3")
+        creched.happen(1)
+        assert numbers(await client.blocks(1)) == [4]
 
 
 async def test_of_one_workload(creched: Creched) -> None:

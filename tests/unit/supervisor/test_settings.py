@@ -11,7 +11,7 @@ from supervisor import settings
 from supervisor.control.settings import Control, Http
 from supervisor.groups import Group, Strategy
 from supervisor.settings import Settings
-from supervisor.supervision import Supervisor
+from supervisor.supervision import Events, Supervisor
 from supervisor.workload.errors import WorkloadError
 
 
@@ -20,6 +20,9 @@ def test_everything_that_can_be_said() -> None:
     text = """
     [supervisor]
     reboot-command = ["/sbin/reboot", "-f"]
+    [events]
+    size = "64K"
+    files = 2
     [control]
     read-only = "/run/creche.sock"
     group = "adm"
@@ -33,6 +36,7 @@ def test_everything_that_can_be_said() -> None:
     """
     assert settings.parse(text.encode(), "c") == Settings(
         Supervisor(("/sbin/reboot", "-f")),
+        Events(64 << 10, 2),
         Control("/run/creche.sock", "adm"),
         Http("127.0.0.1:9180"),
         {"web": Group(Strategy.REST_FOR_ONE, 3, 60.0), "db": Group()},
@@ -46,6 +50,9 @@ def test_everything_that_can_be_said() -> None:
         ("[supervisr]\n", "c:1: supervisr: unknown key; did you mean 'supervisor'?"),
         ("[supervisor]\nreboot_command = []\n", "did you mean 'reboot-command'?"),
         ("[supervisor]\nreboot-command = ['reboot']\n", "c:2: supervisor.reboot-command: expected"),
+        ("[events]\nsize = '65M'\n", "c:2: events.size: expected a size from"),
+        ("[events]\nsize = 63\n", "c:2: events.size: expected"),
+        ("[events]\nfiles = 1\n", "c:2: events.files: expected a whole number from 2 to 1000"),
         ("[groups.a]\nstrategy = 'all'\n", "c:2: groups.a.strategy: expected one of"),
         ("[groups.a]\n[groups.b]\nlimt = 3\n", "c:3: groups.b.limt: unknown key; did you mean"),
         ("groups = 3\n", "c:1: groups: expected a table, found 3"),
