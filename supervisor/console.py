@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from supervisor.events import COMMON
+from supervisor.ctl.words import clean
+from supervisor.fields import COMMON
 from supervisor.machine import STATUS
 
 _COLOURS = {"info": "", "warning": "\x1b[33m", "error": "\x1b[31m"}
@@ -19,11 +20,11 @@ def console_line(event: Mapping[str, Any], colours: bool) -> str:
     level = str(event["level"])
     name = str(event["event"])
     clock = str(event["timestamp"])[11:23]
-    workload = str(event.get("workload") or "creched")
+    workload = clean(event.get("workload") or "creched")
     rest = " ".join(
         f"{key}={_value(value)}"
         for key, value in event.items()
-        if key not in COMMON and key not in _WORDS and value is not None
+        if key not in COMMON and key not in _WORDS and value not in (None, [])
     )
     if event.get("status") and _STATUS.get(str(event.get("old"))) != event["status"]:
         name = f"{name} [{event['status']}]"
@@ -34,10 +35,9 @@ def console_line(event: Mapping[str, Any], colours: bool) -> str:
 
 
 def _value(value: object) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    # Hooks and programs choose some of these texts: no control character reaches the terminal.
-    text = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ",".join(_value(item) for item in value)
+    text = clean(f"{value:g}" if isinstance(value, float) else value)
     return f'"{text}"' if " " in text or not text else text

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from supervisor import events, manual, settings
+from supervisor import events, fields, manual, settings
 from supervisor.workload import schema
 from supervisor.workload.sections import SECTIONS
 
@@ -22,7 +22,7 @@ def events_document() -> str:
     """docs/events.md."""
     lines = [
         "# Events\n",
-        _NOTE.format("supervisor/events.py"),
+        _NOTE.format("supervisor/events.py and supervisor/fields.py"),
         "creched writes one event for every change of state of a workload, and for whatever else",
         "is worth knowing: with `--log-format json` one JSON object a line, else in words. Names",
         f"and fields are an interface; this is version {events.VERSION}. Within a version they",
@@ -31,18 +31,20 @@ def events_document() -> str:
         "| field | meaning |",
         "|---|---|",
     ]
-    lines += [f"| `{name}` | {meaning} |" for name, meaning in events.COMMON.items()]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in fields.COMMON.items()]
     lines += ["\n## Events\n", "| event | level | fields | meaning |", "|---|---|---|---|"]
     for name, report in events.REPORTS.items():
-        fields = " ".join(f"`{field}`" for field in report.fields)
-        lines.append(f"| `{name}` | {report.level} | {fields} | {report.meaning} |")
+        carried = " ".join(
+            f"`{field}`{'?' if field in report.unknown else ''}" for field in report.fields
+        )
+        lines.append(f"| `{name}` | {report.level} | {carried} | {report.meaning} |")
     lines += [
-        "\nA field whose value is not known is `null`.\n",
+        "\nA field with a question mark may be `null`: its value is not known, or there is none.\n",
         "## Fields of some\n",
-        "| field | meaning |",
-        "|---|---|",
+        "| field | type | meaning |",
+        "|---|---|---|",
     ]
-    lines += [f"| `{name}` | {meaning} |" for name, meaning in events.FIELDS.items()]
+    lines += [f"| `{name}` | {kind} | {said} |" for name, (kind, said) in fields.FIELDS.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -133,6 +135,10 @@ def creched_document() -> str:
     return "\n".join([*lines, *_tables(tables)])
 
 
+_TYPES: dict[str, dict[str, object]] = {"strings": {"type": "array", "items": {"type": "string"}}}
+"""What the words in fields.FIELDS are in JSON Schema, where that has no such word."""
+
+
 def events_schema() -> str:
     """docs/events.schema.json: JSON Schema (draft 2020-12) of one event."""
     kinds: dict[str, dict[str, object]] = {
@@ -143,12 +149,14 @@ def events_schema() -> str:
     }
     common = {
         name: {"description": meaning, **kinds.get(name, {"type": "string"})}
-        for name, meaning in events.COMMON.items()
+        for name, meaning in fields.COMMON.items()
     }
     variants = []
     for name, report in events.REPORTS.items():
         own: dict[str, object] = {"event": {"const": name}, "level": {"const": report.level}}
-        own |= {field: {"$ref": f"#/$defs/{field}"} for field in report.fields}
+        for field in report.fields:
+            type_: dict[str, object] = {"$ref": f"#/$defs/{field}"}
+            own[field] = {"anyOf": [type_, {"type": "null"}]} if field in report.unknown else type_
         variants.append(
             {"description": report.meaning, "properties": own, "required": list(report.fields)}
         )
@@ -159,7 +167,10 @@ def events_schema() -> str:
         "properties": common,
         "required": list(common),
         "oneOf": variants,
-        "$defs": {name: {"description": meaning} for name, meaning in events.FIELDS.items()},
+        "$defs": {
+            name: {"description": meaning, **_TYPES.get(kind, {"type": kind})}
+            for name, (kind, meaning) in fields.FIELDS.items()
+        },
     }
     return json.dumps(document, indent=1) + "\n"
 

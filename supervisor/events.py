@@ -1,7 +1,8 @@
 """The events creched reports: their names and fields are an interface, and this table is it.
 
-Every event carries the common fields; `FIELDS` says what each further field means. docs/events.md
-is made from here (`python -m supervisor.documents`), and a test says when it is out of date.
+Every event carries the common fields; supervisor/fields.py says what they and all others mean, and
+what type they have. docs/events.md and docs/events.schema.json are made from here (`python -m
+supervisor.documents`), and a test says when they are out of date.
 
 Within one `version` names and fields are only added, never changed or taken away.
 """
@@ -17,86 +18,27 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-COMMON = {
-    "version": "version of this interface, a number",
-    "seq": "number of the event, without gaps, also from one run of creched to the next",
-    "timestamp": "time of day, UTC, RFC 3339 with microseconds",
-    "monotonic": "seconds since boot, suspended time included, to compare times across clock jumps",
-    "boot": "the kernel's boot id: tells one boot from the next",
-    "run": "a random id of this run of creched",
-    "level": "`info`, `warning` or `error`",
-    "event": "the name",
-}
-
-FIELDS = {
-    "workload": "name of the workload",
-    "container": "id of its container, as `creche --root ... state ID` takes it",
-    "old": "state before",
-    "new": "state after",
-    "status": "public status after",
-    "attempt": "number of this start, from 1",
-    "pid": "process id in the host's pid namespace: of the container's first process; of "
-    "`supervisor-started`: of creched; of `control`: of who asked",
-    "cause": "one word: why",
-    "reason": "the cause in words",
-    "code": "exit status, if it exited",
-    "signal": "name of a signal: the one it died of, or the one it is sent",
-    "core": "whether the kernel says that a core was dumped",
-    "oom_kills": "how often the kernel killed a process of it for lack of memory; null: unknown",
-    "uptime": "seconds from its start to its end",
-    "output": "the last lines its program wrote, oldest first",
-    "ready": "whether it can do its work",
-    "command": "a program and its arguments",
-    "waiting_for": "what has to be before it starts, as `NAME:TARGET`",
-    "restarts": "how often the workload has been restarted by its policy",
-    "after": "seconds until the next start",
-    "at": "when that is, on the same clock as `monotonic`; later if the machine is suspended until "
-    "then",
-    "series": "number of restarts since the last run that was ready for long enough",
-    "timeout": "seconds given",
-    "action": "what giving up, or a change of files, leads to; of `control`: what was asked for",
-    "keys": "the keys that have changed",
-    "kept": "where it can be looked at",
-    "generation": "number of the version of its files that is in use; 0: it is not kept",
-    "before": "number of the version that was in use",
-    "rejected": "number of the version that has failed",
-    "who": "who asked: the credentials that the kernel noted when the socket was connected",
-    "uid": "user id of who asked",
-    "gid": "group id of who asked",
-    "result": "how it ended: "
-    "`success`, `exit`, `signal`, `oom`, `unhealthy`, `watchdog`, `start-timeout`, `hook`, "
-    "`setup`, `limit`, `fault`, `unknown`, `none`",
-    "file": "file with the mistake",
-    "line": "line in it, from 1; null if it cannot be told",
-    "key": "key in it",
-    "message": "text",
-    "stage": "kind of hook",
-    "error": "kind of an unexpected error",
-    "traceback": "where it came from",
-    "network": "name of a network: `[networks.NAME]`",
-    "addresses": "IP addresses with the lengths of their prefixes",
-    "workloads": "number of workloads",
-    "root": "directory that holds the state of the containers",
-    "directory": "the workload directory, or the directory of all of them",
-    "release": "version of creche",
-    "exit_status": "status creched exits with",
-    "leftovers": "what could not be removed",
-    "count": "how many",
-    "alert": "kind of news: a value of `alerts.on`",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One name: `level`, the fields it carries besides the common ones, what it means."""
+    """One name: `level`, the fields it carries besides the common ones, what it means.
+
+    `unknown`: those of the fields that may be null, which are given with a question mark.
+    """
 
     level: str
     fields: tuple[str, ...]
     meaning: str
+    unknown: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        unknown = (field[:-1] for field in self.fields if field.endswith("?"))
+        object.__setattr__(self, "unknown", frozenset(unknown))
+        object.__setattr__(self, "fields", tuple(field.rstrip("?") for field in self.fields))
 
 
-_CHANGE = ("workload", "container", "old", "new", "status", "cause", "reason")
-_EXIT = ("code", "signal", "core", "oom_kills", "uptime", "restarts", "output")
+_CHANGE = ("workload", "container?", "old", "new", "status", "cause?", "reason?")
+_EXIT = ("code?", "signal?", "core", "oom_kills?", "uptime", "restarts", "output")
 
 REPORTS: dict[str, Report] = {
     "supervisor-started": Report(
@@ -129,13 +71,13 @@ REPORTS: dict[str, Report] = {
     ),
     "workload-refused": Report(
         "error",
-        ("workload", "file", "line", "key", "message"),
+        ("workload", "file", "line?", "key?", "message"),
         "Its directory is not in order; one event for each mistake. Nothing of it was started. "
         "`workload-loaded` or `workload-removed` tells how that ends.",
     ),
     "change-refused": Report(
         "error",
-        ("workload", "file", "line", "key", "message"),
+        ("workload", "file", "line?", "key?", "message"),
         "Its files have changed and are not in order; one event for each mistake. What runs is not "
         "touched, and the version before stays.",
     ),
@@ -220,7 +162,7 @@ REPORTS: dict[str, Report] = {
     "cleaning": Report("info", _CHANGE, "What is left of the container is being removed."),
     "cleaned": Report("info", _CHANGE, "It is removed, and poststop hooks have run."),
     "clean-failed": Report(
-        "error", (*_CHANGE, "result", "leftovers"), "Something of it could not be removed."
+        "error", (*_CHANGE, "result", "leftovers?"), "Something of it could not be removed."
     ),
     "restart-scheduled": Report(
         "warning",
@@ -276,7 +218,7 @@ REPORTS: dict[str, Report] = {
         "A poststop hook failed; the others run all the same.",
     ),
     "container-warning": Report(
-        "warning", ("workload", "container", "message"), "Something about its container."
+        "warning", ("workload", "container?", "message"), "Something about its container."
     ),
     "network-attached": Report(
         "info", ("workload", "addresses"), "Its networks are there, with these addresses of it."
@@ -305,11 +247,11 @@ REPORTS: dict[str, Report] = {
         "masquerade need it; these sysctls were set, and stay so.",
     ),
     "network-trouble": Report(
-        "error", ("workload", "message"), "A network cannot be made as declared, or removed."
+        "error", ("workload?", "message"), "A network cannot be made as declared, or removed."
     ),
     "control": Report(
         "info",
-        ("workload", "action", "who", "pid", "uid", "gid"),
+        ("workload?", "action", "who", "pid?", "uid?", "gid?"),
         "Somebody asked for a change on the admin socket; what came of it is told by other events.",
     ),
     "control-fault": Report(

@@ -180,8 +180,9 @@ class Connection:
     async def _send_stream(self, response: Stream) -> None:
         async with aclosing(response.chunks) as chunks:
             await self._write(self._head(200, response.type, (), None, last=True))
-            async for chunk in chunks:
-                await self._write(h11.Data(data=chunk))
+            if not self._bodiless:
+                async for chunk in chunks:
+                    await self._write(h11.Data(data=chunk))
             await self._write(h11.EndOfMessage())
 
     def _head(

@@ -32,7 +32,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "creched",
             "version": VERSION,
-            "description": "The control sockets of creched: HTTP/1.1 on Unix sockets. "
+            "description": "The control sockets of creched: HTTP/1.1 on Unix sockets. HEAD is "
+            "answered wherever GET is. "
             "Who may connect is decided by the modes of the sockets.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

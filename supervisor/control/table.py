@@ -72,7 +72,7 @@ class Route:
 
 
 def find(routes: Sequence[Route], request: Request) -> Call:
-    """The route of a request, its parameters checked.
+    """The route of a request, its parameters checked. HEAD is GET whose answer has no body.
 
     Raises Refused: 404, 405, 403 for what this listener is not for, 400 for bad parameters.
     """
@@ -81,12 +81,14 @@ def find(routes: Sequence[Route], request: Request) -> Call:
     ]
     if not candidates:
         raise Refused(404, f"there is nothing at {request.path[:200]}")
+    method = "GET" if request.method == "HEAD" else request.method
     for route, path in candidates:
-        if route.method == request.method:
+        if route.method == method:
             if route.needs > request.access:
                 raise _not_here(route, request)
             return Call(request, route, _parameters(route, path, request))
-    allowed = ", ".join(sorted({route.method for route, _path in candidates}))
+    methods = {route.method for route, _path in candidates}
+    allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
     raise Refused(405, f"expected {allowed}, found {request.method}", (("Allow", allowed),))
 
 

@@ -99,6 +99,8 @@ def _items(section: Section, old: Workload, new: Workload) -> Iterator[KeyChange
             shown = [
                 field.written.replace("`", "")
                 if value == field.default
+                else field.kind.write(value)
+                if isinstance(value, (int, float))
                 else show([str(part) for part in value] if isinstance(value, tuple) else str(value))
                 for value in values
             ]
@@ -124,8 +126,7 @@ def _keys(
 
 def _written(given: dict[str, object], key: str, field: Field) -> str:
     if key in given:
-        value = given[key]
-        return show(list(value) if isinstance(value, tuple) else value)
+        return field.kind.write(given[key])
     return "not given" if field.default is schema.REQUIRED else field.written.replace("`", "")
 
 

@@ -11,6 +11,7 @@ import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -35,21 +36,6 @@ class Mismatch(Exception):
         return f"expected {self.expected}, found {show(self.found)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of value: `expected` is the phrase used in errors and in docs/workload.md."""
-
-    expected: str
-    read: Callable[[object], object]
-
-    def parse(self, value: object) -> object:
-        """The value the supervisor uses; raises Mismatch."""
-        try:
-            return self.read(value)
-        except (ValueError, TypeError, KeyError):
-            raise Mismatch(self.expected, value) from None
-
-
 def show(value: object) -> str:
     """A value as its author wrote it, short enough for a log line."""
     if isinstance(value, bool):
@@ -62,7 +48,57 @@ def show(value: object) -> str:
         text = "[" + ", ".join(show(item) for item in value) + "]"
     else:
         text = str(value)
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """Short enough for a log line."""
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _shown(value: object) -> str:
+    return show(list(value) if isinstance(value, tuple) else value)
+
+
+def _shown_duration(seconds: float) -> str:
+    for unit, length in reversed(_UNITS.items()):
+        if seconds >= length and (seconds / length).is_integer() and (unit != "ms" or seconds < 1):
+            return f'"{seconds / length:.0f}{unit}"'
+    return f'"{seconds:.10g}s"'
+
+
+def _shown_size(size: int) -> str:
+    for unit, length in reversed(_SIZES.items()):
+        if size >= length and size % length == 0:
+            return f'"{size // length}{unit}"' if unit else str(size)
+    return str(size)
+
+
+def _shown_signal(number: int) -> str:
+    return f'"{signal.Signals(number).name}"'
+
+
+def _shown_status(status: int) -> str:
+    return str(status) if status >= 0 else _shown_signal(-status)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value: `expected` is the phrase used in errors and in docs/workload.md.
+
+    `write` shows a parsed value as people may write it: the same for all that mean the same.
+    """
+
+    expected: str
+    read: Callable[[object], object]
+    write: Callable[[Any], str] = _shown
+
+    def parse(self, value: object) -> object:
+        """The value the supervisor uses; raises Mismatch."""
+        try:
+            return self.read(value)
+        except (ValueError, TypeError, KeyError):
+            raise Mismatch(self.expected, value) from None
 
 
 def _text(value: object) -> str:
@@ -188,10 +224,14 @@ def _capability(value: object) -> str:
 TEXT = Kind("a string without NUL", _text)
 NONEMPTY = Kind("a non-empty string", _nonempty)
 BOOLEAN = Kind("true or false", _boolean)
-DURATION = Kind('a duration: seconds, or a string such as "500ms", "2s", "5m", "1h"', _duration)
-SIZE = Kind('a size of at least 4096 bytes: bytes, or a string such as "64M" or "1G"', _size)
-SIGNAL = Kind('a signal such as "SIGTERM"', signal_number)
-STATUS = Kind('an exit status from 0 to 255 or a signal such as "SIGTERM"', _status)
+DURATION = Kind(
+    'a duration: seconds, or a string such as "500ms", "2s", "5m", "1h"', _duration, _shown_duration
+)
+SIZE = Kind(
+    'a size of at least 4096 bytes: bytes, or a string such as "64M" or "1G"', _size, _shown_size
+)
+SIGNAL = Kind('a signal such as "SIGTERM"', signal_number, _shown_signal)
+STATUS = Kind('an exit status from 0 to 255 or a signal such as "SIGTERM"', _status, _shown_status)
 USER = Kind('a numeric "uid" or "uid:gid"', _user)
 NAME = Kind("a name of letters, digits, dots, dashes and underscores", workload_name)
 ABSOLUTE = Kind('an absolute path without ".."', _absolute)
@@ -251,7 +291,10 @@ def list_of(kind: Kind, at_least: int = 0) -> Kind:
                 raise Mismatch(wrong.expected, wrong.found, (index, *wrong.path)) from None
         return tuple(items)
 
-    return Kind(expected, read)
+    def write(values: tuple[object, ...]) -> str:
+        return shortened("[" + ", ".join(kind.write(value) for value in values) + "]")
+
+    return Kind(expected, read, write)
 
 
 def _environment(value: object) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.descriptor_store import DescriptorStore
+from tests.support.events import check
 from tests.support.mountinfo import cgroup_mounts
 
 DEADLINE = 120.0
@@ -193,6 +194,7 @@ class Creched:
         self.check_files()
         numbers = [event["seq"] for event in self.events]
         assert numbers == list(range(1, len(numbers) + 1))
+        check(self.events)
         assert self.find("workload-fault") == []
 
     def check_files(self) -> None:

@@ -64,7 +64,7 @@ async def test_pipelined(creched: Creched) -> None:
         (b"POST /reload HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n", b"413"),
         (b"POST /reload HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n", b"4"),
         (b"POST /reload HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", b"400"),
-        (b"HEAD /about HTTP/1.1\r\nHost: x\r\n\r\n", b"405"),
+        (b"OPTIONS /about HTTP/1.1\r\nHost: x\r\n\r\n", b"405"),
         (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", b"404"),
         (b"GET /about HTTP/1.0\r\n\r\n", b"200"),
         (b"GET /about HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", b"200"),

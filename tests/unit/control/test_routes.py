@@ -77,7 +77,7 @@ async def test_kill(creched: Creched, signal: str, number: int) -> None:
         ("/workloads/cache/stop", "POST", 404, "there is no workload cache"),
         ("/workloads/a%2Fb", "GET", 404, "there is nothing"),
         ("/workloads/..", "GET", 400, "name: expected"),
-        ("/workloads/web", "DELETE", 405, "expected GET, found DELETE"),
+        ("/workloads/web", "DELETE", 405, "expected GET, HEAD, found DELETE"),
         ("/workloads/web/stop", "GET", 405, "expected POST, found GET"),
         ("/workloads/db/start", "POST", 409, "creched is stopping"),
         ("/workloads/web/kill?signal=SIGNONE", "POST", 400, "signal: expected a signal such as"),
@@ -99,6 +99,23 @@ async def test_refusals(creched: Creched, path: str, method: str, status: int, w
 
     assert found[0] == status
     assert words in found[1]["error"]
+    assert creched.keepers.asked == []
+
+
+@pytest.mark.parametrize("path", ["/workloads", "/metrics", "/events", "/", "/workloads/nobody"])
+async def test_head(creched: Creched, path: str) -> None:
+    """As GET, without the body; a stream ends at once, and none is begun."""
+    async with creched.connected() as client:
+        head = await client.begin(path, "HEAD")
+        assert await client.body() == b""
+    async with creched.connected() as client:
+        expected = await client.begin(path)
+
+    assert (head.status_code, dict(head.headers).keys()) == (
+        expected.status_code,
+        dict(expected.headers).keys(),
+    )
+    assert (await creched.ask("/workloads/web/stop", "HEAD"))[0] == 405
     assert creched.keepers.asked == []
 
 

@@ -20,6 +20,7 @@ from supervisor.policy import Cause, Policy
 from supervisor.record import MemoryRecords
 from supervisor.workload.model import Settings, Workload
 from supervisor.workload.sections.stop import Stop
+from tests.support.events import check
 
 
 @dataclass
@@ -252,6 +253,7 @@ async def running(world: World) -> AsyncIterator[World]:
             await wait_all_tasks_blocked()
             yield world
             world.nursery.stop_all("signal", "the end")
+    check(world.events)
 
 
 def hook_error(text: str = "error running prestart hook #0: exit status 1") -> ContainerError:

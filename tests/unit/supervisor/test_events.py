@@ -6,14 +6,16 @@ import io
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from supervisor import documents, events
+from supervisor import documents, events, fields
 from supervisor.console import console_line
 from supervisor.logs import open_log
 from supervisor.store.journal import Journal
 from supervisor.workload.schema import walk
 from supervisor.workload.sections import SECTIONS
+from tests.support.events import check
 
 
 def test_documents_are_current() -> None:
@@ -26,8 +28,8 @@ def test_every_field_is_explained_and_used() -> None:
     """No name without a meaning, no meaning without a use."""
     used = {field for report in events.REPORTS.values() for field in report.fields}
 
-    assert used == set(events.FIELDS)
-    assert not used & set(events.COMMON)
+    assert used == set(fields.FIELDS)
+    assert not used & set(fields.COMMON)
     assert {report.level for report in events.REPORTS.values()} == {"info", "warning", "error"}
 
 
@@ -72,7 +74,7 @@ def test_json_lines() -> None:
     log.emit("supervisor-stopped", exit_status=0)
     first, second = map(json.loads, stream.getvalue().splitlines())
 
-    assert set(events.COMMON) <= set(first)
+    assert set(fields.COMMON) <= set(first)
     assert [first["seq"], second["seq"]] == [1, 2]
     assert first["event"] == "supervisor-stopping"
     assert first["reason"] == "creched got SIGTERM"
@@ -90,6 +92,19 @@ def test_console_lines() -> None:
     assert "w                workload-warning" in stream.getvalue()
     assert 'message="red \\x1b[31m\\nalert"' in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
+
+
+def test_lists_are_words() -> None:
+    """As one would write them; what is empty or unknown is left out."""
+    log = open_log("console", stream := io.StringIO())
+    log.emit("command-started", workload="w\x1b", command=["/bin/sh", "-c", "exit 3"])
+    log.emit("reboot-requested", workload="w", reason="", command=[])
+
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith(
+        ' w\\x1b            command-started                  command=/bin/sh,-c,"exit 3"'
+    )
+    assert second.endswith(' reboot-requested                 reason=""')
 
 
 def test_colours_only_for_what_needs_attention() -> None:
@@ -117,15 +132,40 @@ def test_a_reader_that_has_gone_is_no_reason_to_stop() -> None:
     assert log.seq == 1
 
 
-def test_the_schema_holds_every_event() -> None:
-    """Each name with its level and exactly its fields; what creched writes fits."""
-    schema = json.loads(documents.events_schema())
-    found = {v["properties"]["event"]["const"]: v for v in schema["oneOf"]}
-    assert set(found) == set(events.REPORTS)
+SAMPLES = {"string": "x", "integer": 3, "number": 0.5, "boolean": True, "strings": ["x"]}
+
+
+def written(name: str, **given: object) -> dict[str, object]:
+    """An event of this name, with samples for the fields that are not given."""
     stream = io.StringIO()
-    open_log("json", stream).emit("supervisor-stopped", exit_status=0)
-    event = json.loads(stream.getvalue())
-    variant = found["supervisor-stopped"]
-    assert set(event) == set(schema["required"]) | set(variant["required"])
-    assert set(variant["required"]) <= set(schema["$defs"])
-    assert event["level"] == variant["properties"]["level"]["const"]
+    samples = {field: SAMPLES[fields.FIELDS[field][0]] for field in events.REPORTS[name].fields}
+    open_log("json", stream).emit(name, **{**samples, **given})
+    found: dict[str, object] = json.loads(stream.getvalue())
+    return found
+
+
+def test_the_schema_is_one() -> None:
+    """By the validator's own rules; it has every event, and tells them apart."""
+    schema = json.loads(documents.events_schema())
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    assert {v["properties"]["event"]["const"] for v in schema["oneOf"]} == set(events.REPORTS)
+    jsonschema.validate(written("supervisor-stopped"), schema)
+
+
+@pytest.mark.parametrize("name", events.REPORTS)
+def test_the_schema_has_the_type_of_every_field(name: str) -> None:
+    """No other one is let through, and null only where the table says so."""
+    check([written(name)])
+    for field in events.REPORTS[name].fields:
+        with pytest.raises(jsonschema.ValidationError):
+            check([written(name, **{field: {}})])
+        if field in events.REPORTS[name].unknown:
+            check([written(name, **{field: None})])
+        else:
+            with pytest.raises(jsonschema.ValidationError):
+                check([written(name, **{field: None})])
+        event = written(name)
+        del event[field]
+        with pytest.raises(jsonschema.ValidationError):
+            check([event])

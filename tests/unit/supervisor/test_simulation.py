@@ -14,6 +14,7 @@ from supervisor.events import EventLog
 from supervisor.keeper import Keeper
 from supervisor.ordering import Ordering
 from tests.simulation.run import simulate
+from tests.support.events import check
 
 SEEDS = int(os.environ.get("CRECHE_SEEDS", "240"))
 """How many are run here; `python -m tests.simulation` runs thousands."""
@@ -27,6 +28,8 @@ def test_no_rule_is_broken(part: int) -> None:
         outcome = simulate(seed)
 
         assert outcome.broken == [], f"python -m tests.simulation --seed {seed}"
+        if seed < 5 * _PARTS:
+            check(outcome.events)
 
 
 def test_a_seed_replays() -> None:

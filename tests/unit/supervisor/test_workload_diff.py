@@ -71,9 +71,30 @@ def test_values_are_shown_but_those_of_variables() -> None:
     assert found == (
         KeyChange("container.args", Effect.RESTART, '["a"]', '["b", "c"]'),
         KeyChange("container.env.KEY", Effect.RESTART),
-        KeyChange("container.memory", Effect.APPLY, "67108864", "no limit"),
+        KeyChange("container.memory", Effect.APPLY, '"64M"', "no limit"),
     )
     assert restarts(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new", "shown"),
+    [
+        ("restart.cooldown", "90", "'2m'", ('"90s"', '"2m"')),
+        ("restart.cooldown", "0.25", "'1500ms'", ('"250ms"', '"1.5s"')),
+        ("restart.cooldown", "0", "3600.5", ('"0s"', '"3600.5s"')),
+        ("restart.delays", "[60, 0.1]", "['1d', '1h']", ('["1m", "100ms"]', '["1d", "1h"]')),
+        ("stop.signal", "2", "'usr1'", ('"SIGINT"', '"SIGUSR1"')),
+        ("restart.success", "['KILL', 3]", "[]", ('["SIGKILL", 3]', "[]")),
+        ("logs.size", "5000", "'2048K'", ("5000", '"2M"')),
+    ],
+)
+def test_values_are_shown_as_what_they_mean(
+    key: str, old: str, new: str, shown: tuple[str, str]
+) -> None:
+    """In one spelling, whatever that of the file."""
+    [change] = changes(workload(f"{key} = {old}"), workload(f"{key} = {new}"))
+
+    assert (change.old, change.new) == shown
 
 
 def test_config_json_and_the_root() -> None:

@@ -146,11 +146,11 @@ def test_what_a_change_leads_to() -> None:
     assert changed(a, a + 'publish = ["80:80"]\n') == [
         ("network.publish", "apply", "[]", '["80:80/tcp"]')
     ]
-    assert changed(a, a + "mtu = 1300\n") == [("network.mtu", "restart", "the network's", '"1300"')]
+    assert changed(a, a + "mtu = 1300\n") == [("network.mtu", "restart", "the network's", "1300")]
     assert changed(a, "") == [("network", "restart", None, None)]
     two = '[[network]]\nname = "a"\n[[network]]\nname = "b"\ninterface = "e"\n'
     assert changed(two, two + 'rate = "1mbit"\n') == [
-        ("network[1].rate", "apply", "no limit", '"1000000"')
+        ("network[1].rate", "apply", "no limit", "1000000")
     ]
 
 
