@@ -68,7 +68,7 @@ class ContainerMonitor:
             tasks.append(lambda: self._listen(tell))
         if settings.health is not None:
             probing = settings.health
-            tasks.append(lambda: self._probe(probing, tell))
+            tasks.append(lambda: self._probe(container, probing, tell))
         if settings.ready.on == "delay":
             tasks.append(lambda: self._delay(container, tell))
         if settings.watchdog is not None:
@@ -87,9 +87,7 @@ class ContainerMonitor:
             tell(Signal.READY, why)
 
     async def _delay(self, container: Container, tell: Tell) -> None:
-        began = container.started_at
-        began = trio.current_time() if began is None else began
-        await trio.sleep_until(began + self._settings.ready.delay)
+        await trio.sleep_until(_began(container) + self._settings.ready.delay)
         self._become_ready(tell, f"has run for {self._settings.ready.delay:g} s")
 
     # --- the notify socket -----------------------------------------------------------------
@@ -133,10 +131,10 @@ class ContainerMonitor:
 
     # --- probes ----------------------------------------------------------------------------
 
-    async def _probe(self, settings: Probing, tell: Tell) -> None:
+    async def _probe(self, container: Container, settings: Probing, tell: Tell) -> None:
         prober = self._make_prober(settings)
         health = Health(Thresholds(settings.start_period, settings.failures, settings.successes))
-        began = trio.current_time()
+        began = _began(container)
         while True:
             start = trio.current_time()
             try:
@@ -156,3 +154,8 @@ class ContainerMonitor:
             if signal is Signal.HEALTHY and self._settings.ready.on == "probe":
                 self._become_ready(tell, why)
             await trio.sleep_until(max(start + settings.interval, trio.current_time()))
+
+
+def _began(container: Container) -> float:
+    """When the program was let go: it may run for long already, started by an earlier creched."""
+    return trio.current_time() if container.started_at is None else container.started_at
