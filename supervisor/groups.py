@@ -5,7 +5,8 @@ The strategies and the intensity are those of OTP's supervisors (Erlang, supervi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,18 @@ class Group:
     strategy: Strategy = Strategy.ONE_FOR_ONE
     limit: int = 0
     window: float = 600.0
+
+
+def undeclared(name: str | None, declared: Collection[str]) -> tuple[str, ...]:
+    """A warning, if a workload is of a group of which creched.toml says nothing."""
+    if name is None or name in declared:
+        return ()
+    close = difflib.get_close_matches(name, declared, 1, 0.6)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    return (
+        f"workload.group: creched.toml has no [groups.{name}], so that a restart of a member "
+        f"concerns no other{meant}",
+    )
 
 
 def taken_along(group: Group, name: str, members: Sequence[str]) -> list[str]:

@@ -80,6 +80,9 @@ QUIET = RESTING | {State.WAITING}
 ALIVE = frozenset({State.UNREADY, State.RUNNING})
 """The program runs, and nobody wants its end."""
 
+STARTED = ALIVE | {State.CREATING, State.STARTING}
+"""It is there or on its way: there is nothing to start."""
+
 
 class Event(StrEnum):
     """What can happen to a workload."""

@@ -12,7 +12,7 @@ from supervisor.container import Engine
 from supervisor.events import EventLog
 from supervisor.groups import Group
 from supervisor.keeper import Keeper
-from supervisor.machine import Event, State
+from supervisor.machine import STARTED, Event, State
 from supervisor.mistakes import Mistakes
 from supervisor.order.needs import Target
 from supervisor.order.reached import has_reached
@@ -47,6 +47,8 @@ class Nursery:
         self.keepers: dict[str, Keeper] = {}
         self.left: dict[str, Resumed] = {}
         """How an earlier creched has left workloads, by name, until they are added."""
+        self.groups = dict(groups or {})
+        """Those that creched.toml declares."""
         self.mistakes: dict[str, Mistakes] = {}
         """What is wrong with workload directories, by name; the Directories keep it."""
         self.exit_status: int | None = None
@@ -55,7 +57,7 @@ class Nursery:
         self._log = log
         self._records = records or MemoryRecords()
         self._reboot_command = tuple(reboot_command)
-        self._order = Ordering(self.keepers, groups or {})
+        self._order = Ordering(self.keepers, self.groups)
         self._world = World(
             engine, log, self._records, jitter, self._order.waiting_for,
             self._woken, self._moved, self._order.review, self._gave_up,
@@ -183,9 +185,12 @@ class Nursery:
     # --- what an operator asks for ---------------------------------------------------------
 
     def start(self, name: str, who: str) -> None:
-        """Begin, also now what waits for a delay. Raises Refused while creched stops."""
+        """Begin, also now what waits for a delay; past failures count no more. Raises Refused while
+        creched stops."""
         keeper = self._want(name, Intent.UP)
         self._order.stay(name)
+        if keeper.state not in STARTED:
+            self._forgive(keeper, f"started by {who}")
         keeper.post(Event.START, "request", f"started by {who}")
 
     def stop(self, name: str, who: str) -> None:
@@ -194,9 +199,10 @@ class Nursery:
         self._order.stop(name, "request", f"stopped by {who}")
 
     def restart(self, name: str, who: str) -> None:
-        """End gracefully, and start again once nothing is left. Raises Refused as `start` does."""
+        """End gracefully, and start again once nothing is left; else as `start`."""
         keeper = self._want(name, Intent.UP)
         self._order.stay(name)
+        self._forgive(keeper, f"restarted by {who}")
         keeper.post(Event.STOP, "request", f"restarted by {who}", again=True)
 
     def kill(self, name: str, signal: int, who: str) -> None:
@@ -241,6 +247,10 @@ class Nursery:
         if not has_reached(self.keeper(name), goal):
             await self.next_move(name, goal)
             self.keeper(name)  # it may have been removed
+
+    def _forgive(self, keeper: Keeper, reason: str) -> None:
+        if keeper.history.series or keeper.history.recent:
+            keeper.post(Event.RESET, "request", reason)
 
     def _want(self, name: str, intent: Intent) -> Keeper:
         keeper = self.keeper(name)

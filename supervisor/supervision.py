@@ -104,7 +104,8 @@ def _make_group(values: Values) -> Group:
 
 GROUP = Section(
     "groups.NAME",
-    "A group of workloads (`[workload] group`). A group that is named nowhere here is one-for-one.",
+    "A group of workloads (`[workload] group`). A group that is named nowhere here is one-for-one, "
+    "and there is a warning.",
     (
         Field(
             "strategy",

@@ -52,7 +52,7 @@ complete -c crechectl -n '__fish_seen_subcommand_from net' -l svg -d 'Draw them 
 complete -c crechectl -n '__fish_seen_subcommand_from net' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a check -d 'say what is wrong with the workload directories in DIR'
 complete -c crechectl -n '__fish_seen_subcommand_from check' -a '(__fish_complete_directories)'
-complete -c crechectl -n '__fish_seen_subcommand_from check' -l config -d 'creched.toml, for its networks (default: /etc/creche/creched.toml, if it is there).' -r -F
+complete -c crechectl -n '__fish_seen_subcommand_from check' -l config -d 'creched.toml, for its networks and groups (default: /etc/creche/creched.toml, if it is there).' -r -F
 complete -c crechectl -n '__fish_seen_subcommand_from check' -l json -d 'Print JSON, for scripts.'
 complete -c crechectl -n 'not __fish_seen_subcommand_from status start stop restart kill reset logs events explain plan reload reexec wait net check top' -a top -d 'watch what workloads use'
 complete -c crechectl -n '__fish_seen_subcommand_from top' -l interval -d 'Seconds between two looks.' -x

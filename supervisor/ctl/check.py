@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from supervisor.ctl.commands import DONE, FAILED, USAGE
 from supervisor.ctl.problem import Problem
+
+if TYPE_CHECKING:
+    from supervisor.settings import Settings
+    from supervisor.workload import errors
+    from supervisor.workload.model import Workload
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,28 +36,25 @@ def run(options: argparse.Namespace) -> int:
     bad += [(each.name, each.error) for each in checked.values() if each and each.error]
     bad.sort(key=lambda each: each[0])
     problems = [problem for _name, error in bad for problem in error.problems]
-    networks, wrong = _networks(options.config)
+    settings, wrong = _settings(options.config)
     problems += wrong
-    if networks is not None:
-        found = list(check(good, networks))
+    if settings is not None:
+        found = list(check(good, settings.networks))
         problems += found
         good = [each for each in good if not any(_is_of(each.directory, p.file) for p in found)]
+    warnings = {each.name: list(_warnings(each, there, settings, bool(wrong))) for each in good}
     if options.json:
         document = {
             "good": [workload.name for workload in good],
+            "warnings": {name: found for name, found in warnings.items() if found},
             "problems": [asdict(each) for each in problems],
         }
         print(json.dumps(document, indent=2))
         return FAILED if problems else DONE
     for workload in good:
         print(f"{workload.name}: ok")
-        for warning in workload.warnings:
+        for warning in warnings[workload.name]:
             print(f"{workload.name}: warning: {warning}")
-        for needed in sorted(workload.settings.workload.needed - there):
-            print(f"{workload.name}: warning: there is no workload {needed}, which it waits for")
-        names = [each.name for each in workload.settings.network if each.name is not None]
-        for name in names if networks is None and not wrong else []:
-            print(f"{workload.name}: warning: network {name} was not looked for (--config)")
     for problem in problems:
         print(problem)
     return FAILED if problems else DONE
@@ -61,8 +64,25 @@ def _is_of(directory: str, file: str) -> bool:
     return file.startswith(f"{directory}/")
 
 
-def _networks(config: str | None) -> Any:
-    """The networks of creched.toml, None if there is none; and what is wrong with it."""
+def _warnings(
+    workload: Workload, there: Collection[str], settings: Settings | None, mistaken: bool
+) -> Iterator[str]:
+    """Of one that is in order. `mistaken`: there are settings, but nobody can read them."""
+    from supervisor.groups import undeclared
+
+    yield from workload.warnings
+    for needed in sorted(workload.settings.workload.needed - set(there)):
+        yield f"there is no workload {needed}, which it waits for"
+    if settings is not None:
+        yield from undeclared(workload.settings.workload.group, settings.groups)
+    elif not mistaken:
+        for network in workload.settings.network:
+            if network.name is not None:
+                yield f"network {network.name} was not looked for (--config)"
+
+
+def _settings(config: str | None) -> tuple[Settings | None, tuple[errors.Problem, ...]]:
+    """What creched.toml says, None if there is none; and what is wrong with it."""
     from supervisor.settings import DEFAULT, NETWORKS, read_settings
     from supervisor.workload.errors import WorkloadError
 
@@ -70,7 +90,7 @@ def _networks(config: str | None) -> Any:
     if config is None and not os.path.exists(DEFAULT) and not os.path.exists(beside):
         return None, ()
     try:
-        return read_settings(config).networks, ()
+        return read_settings(config), ()
     except WorkloadError as error:
         return None, error.problems
     except OSError as error:

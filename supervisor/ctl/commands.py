@@ -88,9 +88,21 @@ COMMANDS: tuple[Command, ...] = (
         "With one name, everything that is known about it. Exit status 1 if one that is shown has "
         "failed, is unhealthy, or is refused since its directory is not in order.",
     ),
-    Command("start", "start workloads, and remember that they are wanted", "act", (NAMES, WAIT)),
+    Command(
+        "start",
+        "start workloads, and remember that they are wanted",
+        "act",
+        (NAMES, WAIT),
+        "Past failures of those that do not run are forgotten, as by `reset`.",
+    ),
     Command("stop", "stop workloads, and leave them stopped", "act", (NAMES, WAIT)),
-    Command("restart", "stop workloads and start them again", "act", (NAMES, WAIT)),
+    Command(
+        "restart",
+        "stop workloads and start them again",
+        "act",
+        (NAMES, WAIT),
+        "Past failures are forgotten, as by `reset`.",
+    ),
     Command(
         "kill",
         "send a signal to a workload's first process",
@@ -175,8 +187,8 @@ COMMANDS: tuple[Command, ...] = (
             Option("DIR", "A directory of workload directories.", kind="directory", required=True),
             Option(
                 "--config",
-                "creched.toml, for its networks (default: /etc/creche/creched.toml, if it is "
-                "there).",
+                "creched.toml, for its networks and groups (default: /etc/creche/creched.toml, if "
+                "it is there).",
                 "FILE",
                 "file",
             ),

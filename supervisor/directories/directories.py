@@ -238,7 +238,7 @@ class Directories:
         assert step.reading.workload is not None
         name, workload = step.name, step.reading.workload
         self.current[name] = self._taken(workload, step.reading.source, name not in self._good)
-        telling.loaded(self._log, self.current[name])
+        telling.loaded(self._log, self.current[name], self._nursery.groups)
         if step.renamed in self._removing:
             self._followers.setdefault(step.renamed or "", []).append(name)
         elif name not in self._removing:
@@ -283,7 +283,7 @@ class Directories:
                 self._good[name] = good
         self.current[name] = self._taken(new, step.reading.source, name not in self._good)
         self.rejected.pop(name, None)
-        telling.changed(self._log, step, old, self.current[name])
+        telling.changed(self._log, step, old, self.current[name], self._nursery.groups)
         if there:
             attempt = self._nursery.status(name).attempt
             self._nursery.change(self.current[name], restart)

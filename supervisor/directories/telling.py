@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 
 from supervisor.directories.generations import Generations
 from supervisor.directories.plan import Action, Step
 from supervisor.events import EventLog
+from supervisor.groups import undeclared
 from supervisor.workload.errors import Problem
 from supervisor.workload.model import Workload
 from supervisor.workload.source import Source
 
 
-def loaded(log: EventLog, workload: Workload) -> None:
-    """A workload is there."""
+def loaded(log: EventLog, workload: Workload, groups: Collection[str]) -> None:
+    """A workload is there. `groups`: those that are declared."""
     log.emit("workload-loaded", workload=workload.name, directory=workload.directory)
-    _warnings(log, workload)
+    _warnings(log, workload, groups)
 
 
-def changed(log: EventLog, step: Step, old: Workload, new: Workload) -> None:
-    """Its files have changed."""
+def changed(
+    log: EventLog, step: Step, old: Workload, new: Workload, groups: Collection[str]
+) -> None:
+    """Its files have changed. `groups`: those that are declared."""
     log.emit(
         "workload-changed",
         workload=new.name,
@@ -28,7 +32,7 @@ def changed(log: EventLog, step: Step, old: Workload, new: Workload) -> None:
         generation=new.generation,
         before=old.generation,
     )
-    _warnings(log, new)
+    _warnings(log, new, groups)
 
 
 def outdated(log: EventLog, workload: Workload, before: int) -> None:
@@ -71,6 +75,6 @@ def numbered(
         return workload
 
 
-def _warnings(log: EventLog, workload: Workload) -> None:
-    for warning in workload.warnings:
+def _warnings(log: EventLog, workload: Workload, groups: Collection[str]) -> None:
+    for warning in (*workload.warnings, *undeclared(workload.settings.workload.group, groups)):
         log.emit("workload-warning", workload=workload.name, message=warning)

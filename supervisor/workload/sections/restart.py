@@ -157,7 +157,8 @@ RESTART = Section(
             kinds.integer(0, 1_000_000),
             0,
             "0",
-            "At most so many restarts within `window`; 0 sets no limit.",
+            "At most so many restarts within `window`; 0 sets no limit. Who starts or restarts it "
+            "by hand gives it all of them anew, and the first delay.",
         ),
         Field(
             "window",

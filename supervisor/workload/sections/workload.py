@@ -77,7 +77,13 @@ WORKLOAD = Section(
             "The same, and it does not run without them: it waits for as long as one of them "
             "has not come so far, and is stopped when one ends for good.",
         ),
-        Field("group", kinds.NAME, None, "none", "Its group: `[groups.NAME]` of creched.toml."),
+        Field(
+            "group",
+            kinds.NAME,
+            None,
+            "none",
+            "Its group: `[groups.NAME]` of creched.toml; without such a table there is a warning.",
+        ),
     ),
     live=True,
     make=_make,

@@ -16,6 +16,7 @@ from trio.testing import MockClock
 from supervisor.container import Exit
 from supervisor.directories.directories import Directories
 from supervisor.directories.generations import Generations
+from supervisor.groups import Group
 from supervisor.machine import State
 from supervisor.monitor.types import Signal
 from supervisor.nursery import Refused
@@ -61,6 +62,7 @@ class Live:
         self.base = base
         self.scripts = {name: [Script()] for name in "abc"} | scripts
         self.damaged: list[str] = []
+        self.groups: dict[str, Group] = {}
 
     def write(self, name: str, text: str, file: str = "workload.toml") -> Path:
         """A workload's file."""
@@ -73,7 +75,7 @@ class Live:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[World]:
         """A creched from its start to its end, which is sudden."""
-        self.world = World(dict(self.scripts))
+        self.world = World(dict(self.scripts), groups=self.groups)
         self.notices = Notices()
         generations = Generations(str(self.base), lambda *told: self.damaged.append(told[0]))
         self.directories = Directories(
@@ -273,6 +275,22 @@ async def test_a_refused_directory_goes_and_so_does_what_an_earlier_creched_left
         assert "deleted" in [what for _at, _name, what in world.engine.journal]
         assert live.world.story("a")[-1] == "workload-removed"
         assert len(live.told("workload-removed")) == 1
+
+
+async def test_a_group_that_nobody_declares(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Is a warning, when it is read and when it comes to be; an empty table is enough."""
+    live = Live(tmp_path)
+    live.groups = {"web": Group()}
+    live.write("a", C.format(1) + "[workload]\ngroup = 'webb'\n")
+    live.write("b", C.format(1) + "[workload]\ngroup = 'web'\n")
+    async with live.running():
+        await live.edit("b", C.format(1) + "[workload]\ngroup = 'other'\n")
+        warned = [(e["workload"], e["message"]) for e in live.told("workload-warning")]
+
+    assert [name for name, _ in warned] == ["a", "b"]
+    assert "no [groups.webb], " in str(warned[0][1])
+    assert str(warned[0][1]).endswith("did you mean 'web'?")
+    assert str(warned[1][1]).endswith("concerns no other")
 
 
 async def test_kept_files_that_are_damaged_are_no_reason_to_stop(

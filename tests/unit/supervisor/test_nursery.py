@@ -143,6 +143,54 @@ async def test_reset_forgets_failures(autojump_clock: MockClock) -> None:
         assert world.nursery.status("a").series == 0
 
 
+LIMITED = Policy(limit=2, delay=1, factor=1, jitter=0, window=1000)
+
+
+@pytest.mark.parametrize("act", ["start", "restart"])
+async def test_by_hand_it_begins_anew(autojump_clock: MockClock, act: str) -> None:
+    """What has used up its restarts gets all of them, not just one run; an event says so."""
+    async with running(World({"a": [FAILS]}, policies={"a": LIMITED})) as world:
+        await world.nursery.reached("a", "failed")
+        assert world.nursery.status("a").attempt == 3
+        getattr(world.nursery, act)("a", "ann")
+        await world.nursery.reached("a", "started")
+        status = world.nursery.status("a")
+        assert (status.attempt, status.window_used, status.restarts) == (4, 0, 2)
+        await world.nursery.reached("a", "failed")
+        assert world.nursery.status("a").attempt == 6
+
+    [reset] = world.named("reset")
+    assert (reset["cause"], reset["reason"]) == ("request", f"{act}ed by ann")
+
+
+async def test_a_start_in_the_middle_of_failing_begins_anew(autojump_clock: MockClock) -> None:
+    """In a delay, and while it is cleared up; of what runs a start changes nothing."""
+    scripts = [Script(life=1, end=Exit(code=1), delete=1)]
+    async with running(World({"a": scripts}, policies={"a": LIMITED})) as world:
+        await trio.sleep(4.5)  # the second run is being cleared up: one restart is used up
+        assert world.nursery.status("a").state == "cleaning"
+        world.nursery.start("a", "ann")
+        await world.nursery.reached("a", "started")
+        assert world.nursery.status("a").window_used == 1  # the one that was due
+        world.nursery.start("a", "ann")
+        await trio.sleep(0.5)
+        assert world.nursery.status("a").window_used == 1
+        assert len(world.named("reset")) == 1
+
+
+async def test_a_restart_of_what_runs_begins_anew(autojump_clock: MockClock) -> None:
+    """Nothing is said where there was nothing to forget."""
+    scripts = [FAILS, Script()]
+    async with running(World({"a": scripts}, policies={"a": LIMITED})) as world:
+        await trio.sleep(5)
+        assert world.nursery.status("a").window_used == 1
+        for _ in range(2):
+            world.nursery.restart("a", "ann")
+            await trio.sleep(5)
+            assert world.nursery.status("a").window_used == 0
+        assert len(world.named("reset")) == 1
+
+
 async def test_added_changed_and_removed(autojump_clock: MockClock) -> None:
     """While the others run on."""
     async with running(World({"a": [Script()], "b": [Script()]})) as world:

@@ -346,6 +346,30 @@ def test_crechectl_check_knows_what_waits_for_what(
     ]
 
 
+def test_crechectl_check_knows_the_groups(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of creched's settings; one that is not there is a warning, with what was meant."""
+    add(base, "a", f'{GOOD}[workload]\ngroup = "fronntend"\n')
+    add(base, "b", f'{GOOD}[workload]\ngroup = "backend"\n')
+    config = tmp_path / "etc"
+    config.mkdir(0o755)
+    config.chmod(0o755)
+    file = config / "creched.toml"
+    file.write_text("[groups.frontend]\n[groups.backend]\n")
+    file.chmod(0o644)
+    assert crechectl.main(["check", str(base), "--config", str(file)]) == 1
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "a: ok",
+        "a: warning: workload.group: creched.toml has no [groups.fronntend], so that a restart of "
+        "a member concerns no other; did you mean 'frontend'?",
+        "b: ok",
+    ]
+    file.write_text("[groups.frontend]\nlimt = 3\n")
+    assert crechectl.main(["check", str(base), "--config", str(file)]) == 1
+    assert f"{file}:2: groups.frontend.limt: unknown key" in capsys.readouterr().out
+
+
 def test_the_samples_are_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     """What is installed as an example has to be one (but for the umask of a checkout)."""
     samples = Path(__file__).parents[3] / "etc" / "workloads"
