@@ -147,7 +147,7 @@ REPORTS: dict[str, Report] = {
     ),
     "adopted": Report(
         "info",
-        (*_CHANGE, "attempt", "pid", "ready"),
+        (*_CHANGE, "attempt", "pid?", "ready"),
         "An earlier creched started it; it has run on and is looked after again.",
     ),
     "resumed": Report("info", (*_CHANGE, "attempt"), "It is where an earlier creched has left it."),

@@ -27,7 +27,10 @@ UPDATE = Section(
             "false",
             "Whether the version before comes back if the new one fails its probation. It is not "
             "tried again before its files change again. Of a version the files named above are "
-            "kept; root file systems and hooks are not: what was changed in place stays so.",
+            "kept, and so which hooks it has, with their arguments and deadlines. Root file "
+            "systems and the programs of hooks are not: what was changed in place stays so, and a "
+            "version whose hooks are gone from its directory cannot come back after a restart of "
+            "creched.",
         ),
         Field(
             "probation",

@@ -23,6 +23,7 @@ from supervisor.nursery import Refused
 from supervisor.record import Record, Resumed
 from supervisor.watch import Watcher
 from supervisor.workload.errors import WorkloadError
+from supervisor.workload.model import Workload
 from tests.unit.supervisor.simulated import Script, SimulatedContainer, World
 
 C = '[container]\nargs = ["{}"]\n'
@@ -333,6 +334,40 @@ async def test_a_bad_update_is_rolled_back(tmp_path: Path, autojump_clock: MockC
         await live.edit("a", C.format(2) + UPDATE)
         await trio.sleep(60)
         assert [e["rejected"] for e in live.told("rolled-back")] == [2, 3]
+
+
+HOOK = "[[hooks.{}]]\npath = '{}'\nargs = ['{}', 'x']\ntimeout = '{}s'\n"
+
+
+def hooks(workload: Workload) -> dict[str, list[dict[str, object]]]:
+    """Those that its container gets, by stage."""
+    found = cast(dict[str, list[dict[str, object]]], workload.config["hooks"])
+    return {stage: listed for stage, listed in found.items() if listed}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_hooks_come_back_with_their_version(
+    tmp_path: Path, autojump_clock: MockClock, killed: bool
+) -> None:
+    """Which there are, with their arguments and deadlines; also if creched is killed meanwhile."""
+    live = Live(tmp_path, a=[Script(), *([] if killed else [FAILS]), Script()])
+    for name in ("old", "new"):
+        live.write("a", "#!/bin/sh\n", name).chmod(0o755)
+    live.write("a", C.format(1) + UPDATE + HOOK.format("poststop", "old", "old", 5))
+    async with live.running() as world:
+        before = hooks(world.nursery.keepers["a"].workload)
+        assert before["poststop"][0]["args"] == ["old", "x"]
+        await live.edit("a", C.format(2) + UPDATE + HOOK.format("prestart", "new", "new", 9))
+        await trio.sleep(0 if killed else 60)
+        if not killed:
+            assert [e["rejected"] for e in live.told("rolled-back")] == [2]
+            assert hooks(world.nursery.keepers["a"].workload) == before
+    if killed:
+        live.scripts["a"] = [FAILS, Script()]
+    async with live.running() as world:
+        await trio.sleep(60)
+        assert [e["rejected"] for e in live.told("rolled-back")] == [2] * killed
+        assert hooks(world.nursery.keepers["a"].workload) == before
 
 
 async def test_a_rejected_version_stays_rejected(tmp_path: Path, autojump_clock: MockClock) -> None:
