@@ -202,10 +202,11 @@ def test_lines_of_a_container_are_in_the_journal(journal: Journal) -> None:
 
 
 def test_a_crash_loop_is_given_up(journal: Journal) -> None:
-    """The sample fails three more times, then it has failed; its cgroup is gone."""
+    """The sample fails three more times within a minute, then it has failed; its cgroup is gone."""
     gave_up = journal.wait("gave-up", workload="crashloop")
-    assert gave_up["restarts"] == 3
-    assert len(journal.all("exited", workload="crashloop", code=1)) == 4
+    assert gave_up["restarts"] >= 3  # more, where the machine takes longer than a minute for three
+    ends = journal.all("exited", workload="crashloop", code=1)
+    assert len(ends) == gave_up["restarts"] + 1
     assert not (CONTAINERS / "crashloop").exists()
 
 
