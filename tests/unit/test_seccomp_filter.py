@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import ConfigError
-from runtime.seccomp import Filter, compile_filter
+from runtime.seccomp import Filter, compile_filter, libseccomp
 from runtime.seccomp.enosys import AUDIT_ARCH_X86_64, SCMP_ARCH_X32, X32_BIT, prologue
 from runtime.seccomp.libseccomp import library, version
 
@@ -192,6 +192,37 @@ def test_another_byte_order_is_an_error() -> None:
     with pytest.raises(ConfigError, match="another byte order") as caught:
         compile_filter(profile("SCMP_ACT_KILL", architectures=["SCMP_ARCH_S390X"]))
     assert caught.value.path == "linux.seccomp.architectures[0]"
+
+
+@pytest.mark.parametrize("default", ["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW"])
+@pytest.mark.parametrize(
+    "architectures", [[], ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]]
+)
+def test_a_tree_decides_as_a_row_does(
+    monkeypatch: pytest.MonkeyPatch, default: str, architectures: list[str]
+) -> None:
+    """For each number, whatever its arguments: profiles of more than a few rules become trees."""
+    if architectures and native() != AUDIT_ARCH_X86_64:
+        pytest.skip("written for x86_64")
+    plain = ["read", "write", "openat", "close", "fstat", "mmap", "brk", "execve", "openat2"]
+    seccomp = profile(
+        default,
+        {"names": plain, "action": "SCMP_ACT_LOG"},
+        {"names": ["mount", "umount2", "ptrace"], "action": "SCMP_ACT_KILL_PROCESS"},
+        {"names": ["clone"], "action": "SCMP_ACT_TRAP", "args": [arg(0, "MASKED_EQ", 6, 2)]},
+        {"names": ["personality"], "action": "SCMP_ACT_LOG", "args": [arg(0, "LE", 8)]},
+        {"names": ["personality"], "action": "SCMP_ACT_LOG", "args": [arg(0, "EQ", 1 << 33)]},
+        architectures=architectures,
+    )
+    tree = compile_filter(seccomp).program
+    monkeypatch.setattr(libseccomp, "_FEW", 1000)
+    row = compile_filter(seccomp).program
+
+    assert tree != row
+    for arch in (native(), AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64):
+        for number in (*range(500), X32_BIT, X32_BIT + 1, X32_BIT + 56, 0xFFFFFFFF):
+            for argument in (0, 2, 6, 8, 9, 1 << 33):
+                assert run(tree, arch, number, (argument,)) == run(row, arch, number, (argument,))
 
 
 # -- ENOSYS for what is newer than the profile ----------------------------------------------------
