@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _struct as struct
 import errno
 import os
-import struct
 
 import runtime.linux.foreign as ctypes
 from runtime.errors import KernelError

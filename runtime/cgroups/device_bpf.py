@@ -11,7 +11,7 @@ first refused one ends it; when all that was asked for is allowed, so is the who
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 from .devices import ANY
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _struct as struct
 import errno
 import fcntl
 import os
-import struct
 
 import runtime.linux.mounts as m
 from runtime.errors import KernelError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import _socket
+import _struct as struct
 import fcntl
-import struct
 
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914

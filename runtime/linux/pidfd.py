@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _struct as struct
 import errno
 import fcntl
 import os
-import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
