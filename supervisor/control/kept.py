@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from supervisor.control import sockets
 from supervisor.control.request import Access
@@ -17,7 +17,7 @@ from supervisor.systemd.descriptors import Descriptors
 
 _LONGEST = 255
 """Characters of a name that systemd takes (FDNAME_MAX)."""
-_UNIX = "control"
+_UNIX, _PAGE = "control", "http"
 
 
 class KeptListeners:
@@ -33,16 +33,20 @@ class KeptListeners:
         if left is not None:
             sockets.permit(path, mode_of(access), group)
             return Listener(left, access, path)
+        # Whoever has touched the file has made it another one; that of old would count as somebody
+        # who listens there.
+        self._descriptors.sweep(lambda name: path_of(name) == path)
         listener = unix_listener(path, access, group)
         self._keep(unix_name(path), listener)
         return listener
 
     def page(self, address: str) -> Listener:
         """See `page_listener`."""
-        name = f"http-{address.replace(':', '_')}"
+        name = f"{_PAGE}-{address.replace(':', '_')}"
         left = self._take(name)
         if left is not None:
             return Listener(left, Access.PAGE)
+        self._descriptors.sweep(lambda name: name.startswith(f"{_PAGE}-"))  # it may have the port
         listener = page_listener(address)
         self._keep(name, listener)
         return listener
@@ -76,14 +80,19 @@ def unix_name(path: str) -> str:
         return ""
     # The time as well: a number may be given to another file. It stays if mode or group change.
     key = f"{found.st_dev:x}-{found.st_ino:x}-{found.st_mtime_ns:x}"
-    name = f"{_UNIX}-{key}-{quote(path, safe='/')}"
+    name = f"{_UNIX}-{key}-{quote(os.fsencode(path), safe='/')}"
     return name if len(name) <= _LONGEST else ""
+
+
+def path_of(name: str) -> str:
+    """Where the listener is that is kept by this name; "" if that is the name of something else."""
+    kind, *rest = name.split("-", 4)
+    return os.fsdecode(unquote_to_bytes(rest[3])) if kind == _UNIX and len(rest) == 4 else ""
 
 
 def forget(name: str) -> None:
     """Take the file away of a listener that was kept by this name, and that nobody wants any more:
     the settings have another path now. Other names mean nothing here."""
-    kind, *rest = name.split("-", 4)
-    if kind == _UNIX and len(rest) == 4:
-        device, inode, _time, path = rest
-        sockets.remove(unquote(path), (int(device, 16), int(inode, 16)))
+    path = path_of(name)
+    if path and unix_name(path) == name:
+        os.unlink(path)

@@ -14,6 +14,8 @@ from supervisor.ctl.commands import FAILED, REFUSED, TIMEOUT, UNKNOWN, UNREACHAB
 from supervisor.ctl.problem import HungUp, Problem
 
 _STATUSES = {403: REFUSED, 404: UNKNOWN, 409: REFUSED, 504: TIMEOUT}
+_ERRORS = "surrogateescape"
+"""What is refused may have any bytes for a name."""
 
 
 class Client:
@@ -61,14 +63,14 @@ class Client:
     def _ask(
         self, method: str, path: tuple[str, ...], query: dict[str, object]
     ) -> http.client.HTTPResponse:
-        target = "/" + "/".join(quote(part, safe="") for part in path)
+        target = "/" + "/".join(quote(part, safe="", errors=_ERRORS) for part in path)
         given = {
             name.rstrip("_"): str(value).lower() if isinstance(value, bool) else value
             for name, value in query.items()
             if value is not None
         }
         if given:
-            target += "?" + urlencode(given)
+            target += "?" + urlencode(given, errors=_ERRORS)
         try:
             if self._connection is None:
                 self._connection = _Connection(self._path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from supervisor.systemd.notify import Notifier
@@ -53,13 +53,12 @@ class Descriptors:
         if self._kept.pop(name, None) is not None:
             self._forget(name)
 
-    def sweep(self) -> list[str]:
-        """Let go of what nobody has taken; gives the names."""
-        names = sorted(self._inherited)
-        for name, fd in self._inherited.items():
-            os.close(fd)
+    def sweep(self, unwanted: Callable[[str], bool] = lambda _name: True) -> list[str]:
+        """Let go of what nobody has taken, or of what is `unwanted` of that; gives the names."""
+        names = sorted(filter(unwanted, self._inherited))
+        for name in names:
+            os.close(self._inherited.pop(name))
             self._forget(name)
-        self._inherited.clear()
         return names
 
     def all(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.control.kept import KeptListeners, forget, unix_name
+from supervisor.control.kept import KeptListeners, forget, path_of, unix_name
 from supervisor.control.request import Access
 from supervisor.systemd.descriptors import Descriptors
 from supervisor.systemd.notify import Notifier
@@ -52,11 +52,39 @@ def test_another_socket_in_its_place_is_not_ours(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
         other.bind(path)
     made = KeptListeners(second).unix(path, Access.ADMIN)
-    [unwanted] = second.sweep()
+    assert second.sweep() == []
+    [unwanted] = first.all()
     forget(unwanted)
     with made.socket, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.connect(path)
     assert second.all().keys() == {unix_name(path)}
+
+
+def test_one_whose_file_was_touched(path: str) -> None:
+    """It is not known again, and must not count as somebody else who listens there."""
+    first = Descriptors(Notifier(""))
+    old = KeptListeners(first).unix(path, Access.ADMIN)
+    second = next_one(first)
+    old.socket.close()
+    os.utime(path, (1, 1))
+    made = KeptListeners(second).unix(path, Access.ADMIN)
+    with made.socket, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(path)
+        made.socket.accept()[0].close()
+    assert second.sweep() == []
+    assert second.all().keys() == {unix_name(path)}
+
+
+def test_a_path_of_any_bytes(tmp_path: Path) -> None:
+    """It need not be text."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff-\xfe")
+    descriptors = Descriptors(Notifier(""))
+    with KeptListeners(descriptors).unix(path, Access.ADMIN).socket:
+        [name] = descriptors.all()
+        assert name.isascii()
+        assert path_of(name) == path
+    forget(name)
+    assert not os.path.lexists(path)
 
 
 def test_of_another_path_nothing_is_left(path: str, tmp_path: Path) -> None:
@@ -106,3 +134,16 @@ def test_the_page(address: str) -> None:
     assert taken.socket.getsockname()[1] == port
     assert not any(":" in name for name in second.all())
     taken.socket.close()
+
+
+def test_the_page_by_another_name() -> None:
+    """The same address in other words: what was kept is not in its way."""
+    first = Descriptors(Notifier(""))
+    old = KeptListeners(first).page("[::1]:0")
+    port = old.socket.getsockname()[1]
+    second = Descriptors(Notifier(""), [(f"http-[__1]_{port}", os.dup(old.socket.fileno()))])
+    old.socket.close()
+    made = KeptListeners(second).page(f"[0::1]:{port}")
+    assert made.socket.getsockname()[1] == port
+    made.socket.close()
+    assert second.sweep() == []
