@@ -60,6 +60,7 @@ def features() -> dict[str, object]:
             "bundle",
             "org.systemd.property.",
             "org.criu.config",
+            "org.creche.network",
         ],
     }
 

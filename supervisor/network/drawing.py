@@ -73,8 +73,9 @@ def svg(found: dict[str, Any]) -> str:
     x = _MARGIN + _LEFT
     for name, some in owned.items():
         for each in some:
-            start = places[each["network"] or f"/{each['mode']}"]
-            parts.append(_curve(x, start, x + _BETWEEN, others[name]))
+            start = places.get(each["network"] or f"/{each['mode']}")
+            if start is not None:  # or the network is one that nobody knows any more
+                parts.append(_curve(x, start, x + _BETWEEN, others[name]))
     parts += _boxes("network", _MARGIN, _LEFT, left)
     parts += _boxes("workload", x + _BETWEEN, _RIGHT, right)
     if not left:

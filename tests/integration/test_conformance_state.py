@@ -91,7 +91,7 @@ def test_features_are_the_tables_that_are_used(creche: Runtime) -> None:
     assert set(linux["intelRdt"]) == {"enabled", "schemata", "monitoring"}
     assert linux["mountExtensions"] == {"idmap": {"enabled": True}}
     assert linux["memoryPolicy"] == {"modes": list(numa.MODES), "flags": list(numa.FLAGS)}
-    assert {"bundle", "org.systemd.property.", "org.criu.config"} <= set(
+    assert {"bundle", "org.systemd.property.", "org.criu.config", "org.creche.network"} <= set(
         features["potentiallyUnsafeConfigAnnotations"]
     )
     seccomp = linux["seccomp"]

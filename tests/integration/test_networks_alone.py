@@ -202,6 +202,24 @@ def test_who_is_no_more(program: Program, bundle: Bundles, creche: Runtime) -> N
     creche.run(["delete", "a"]).ok()
 
 
+def test_two_that_are_called_the_same(
+    program: Program, bundle: Bundles, creche: Runtime, tmp_path: Path
+) -> None:
+    """Of two roots: the second is refused, and its end takes nothing from the first."""
+    patch = {"annotations": {KEY: "runc"}, "hooks": program.hooks()}
+    creche.run(["run", "-d", "-b", bundle(patch, sh="exec sleep 100000"), "a"]).ok()
+    (found,) = program.interfaces()
+    other = Runtime("creche", tmp_path / "other")
+    second = bundle({**patch, "linux": {"cgroupsPath": f"/{tmp_path.name}"}}, sh="true")
+    refused = other.run(["run", "-b", second, "a"]).failed()
+    assert f"called the same has networks already (process {creche.pid('a')})" in refused.stderr
+    assert program.interfaces() == [found]
+    assert "eth0" in inside(creche.pid("a"), "ip", "link")
+    assert ping(found["addresses"][0].partition("/")[0])
+    creche.run(["delete", "--force", "a"]).ok()
+    assert program.interfaces() == []
+
+
 def test_refusals(program: Program, bundle: Bundles, creche: Runtime) -> None:
     """In words, and nothing has changed; a container whose network cannot be is not created."""
     made = bundle({"annotations": {KEY: "nowhere"}}, sh="exec sleep 100000")

@@ -88,7 +88,7 @@ def _hook(options: argparse.Namespace) -> None:
     try:
         name = _container(str(state["id"]))
         if state["status"] == "stopped":
-            _alone(options, declared=False).down(name)
+            _alone(options, declared=False).ended(name)
             return
         wanted = attachments(state.get("annotations") or {})
         pid = int(state["pid"])

@@ -69,6 +69,13 @@ class Alone:
             with self._turn():
                 trio.run(self._down, name)
 
+    def ended(self, name: str) -> None:
+        """The same for a container that has ended. What is one's that runs stays: it is called the
+        same, and another runtime's, or of another root of its runtime."""
+        if os.path.isdir(self._own):
+            with self._turn():
+                trio.run(self._ended, name)
+
     def view(self) -> Topology:
         """What there is."""
         if not os.path.isdir(self._own):
@@ -140,7 +147,13 @@ class Alone:
                     f"networks.{network.name}.dns: only creched can do that; choose a network "
                     "without it"
                 )
-        await self._tidy()
+        left = await self._tidy()
+        owner = self._owners.load(name) if name in left else None
+        if owner is not None and pid is not None and owner.get("pid") not in (pid, None):
+            raise NetworkError(
+                f"a container that is called the same has networks already (process "
+                f"{owner['pid']}); choose another id: that is what they are kept by"
+            )
         if pid is not None and os.stat(f"/proc/{pid}/ns/net").st_ino == _own_namespace():
             raise NetworkError(
                 "the container is in the host's network namespace; it needs one of its own: "
@@ -168,6 +181,10 @@ class Alone:
         await self._tidy(but=name)
         if name in self._making.made:
             raise NetworkError(f"not everything of {name} could be removed; try again")
+
+    async def _ended(self, name: str) -> None:
+        if name in await self._tidy():
+            self._tell(f"{name}: a container that is called the same runs; its networks stay")
 
     def _report(self, event: str, **fields: Any) -> None:
         if event == "network-forwarding":

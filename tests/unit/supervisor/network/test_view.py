@@ -102,3 +102,12 @@ def test_words() -> None:
     assert words(shown()["interfaces"][1]) == (
         "10.0.0.2/24 fd00::2/64, published 8080:80/tcp, at most 10mbit"
     )
+
+
+def test_an_interface_on_a_network_that_nobody_knows_any_more() -> None:
+    """Its table has gone, and so has what creched kept of it."""
+    found = shown()
+    found["networks"] = [each for each in found["networks"] if each["name"] != "b"]
+    drawn = svg(found)
+    ElementTree.fromstring(drawn)
+    assert "10.1.0" in drawn
