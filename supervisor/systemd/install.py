@@ -3,6 +3,9 @@
 The files come with the package (etc/ in the checkout, share/creche once it is installed). Programs
 are named in them as /usr/bin/NAME, and get the paths that they have in this installation, a virtual
 environment for example. Nothing is started or enabled; what is there of the same name is replaced.
+
+The hook for other engines (docs/networks.md) only comes when it is asked for: by its annotation
+whoever can set one, on CRI-O whoever may make a pod, chooses networks and ports of the host.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 TARGETS = {
@@ -20,7 +23,9 @@ TARGETS = {
     "sysusers.d": "etc/sysusers.d",
 }
 """Directory of etc/ -> where its files go, below the root."""
-PROGRAMS = ("creched", "creched-sweep", "crechectl")
+HOOKS = {"hooks.d": "etc/containers/oci/hooks.d"}
+"""The same of hooks for engines (oci-hooks(5))."""
+PROGRAMS = ("creched", "creched-sweep", "crechectl", "creche-network")
 NEXT = """\
 To go on:
     systemd-sysusers && systemd-tmpfiles --create
@@ -38,10 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="install below DIR (default: %(default)s)"
     )
+    parser.add_argument(
+        "--hooks",
+        action="store_true",
+        help="install the hook, too, by which podman and others give containers networks",
+    )
     options = parser.parse_args(arguments)
+    targets = TARGETS | HOOKS if options.hooks else TARGETS
     try:
         programs = os.path.dirname(os.path.abspath(sys.argv[0]))
-        for path in install(Path(options.root), source(), programs):
+        for path in install(Path(options.root), source(), programs, targets):
             print(path)
     except OSError as error:
         print(f"creched-install: {error.strerror}: {error.filename}", file=sys.stderr)
@@ -59,9 +70,11 @@ def source() -> Path:
     raise FileNotFoundError(2, "no units of creche there", str(Path(sys.prefix) / "share/creche"))
 
 
-def install(root: Path, place: Path, programs: str) -> Iterator[Path]:
+def install(
+    root: Path, place: Path, programs: str, targets: Mapping[str, str] = TARGETS
+) -> Iterator[Path]:
     """Write every file; yields the paths. `programs`: the directory of our programs."""
-    for kind, target in TARGETS.items():
+    for kind, target in targets.items():
         for file in sorted((place / kind).iterdir()):
             path = root / target / file.name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,9 +84,9 @@ def install(root: Path, place: Path, programs: str) -> Iterator[Path]:
 
 
 def adapted(text: str, programs: str) -> str:
-    """A unit with the paths that programs have here."""
+    """A unit or a hook with the paths that programs have here."""
     for name in PROGRAMS:
-        text = re.sub(rf"(?<=[= ])/usr/bin/{name}(?=\s)", f"{programs}/{name}", text)
+        text = re.sub(rf'(?<=[= "])/usr/bin/{name}(?=[\s"])', f"{programs}/{name}", text)
     return text
 
 
