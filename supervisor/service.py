@@ -155,7 +155,7 @@ class Service:
                 )
                 for unwanted in self.manager.descriptors.sweep():
                     forget(unwanted)
-                self.directories.begin(found)
+                self.directories.begin(found, self._tasks)
                 del found  # with the text of every file that was read
                 for name in self.past.take_strays(self.nursery, but=unread):
                     self._tasks.start_soon(self.nursery.remove, name)

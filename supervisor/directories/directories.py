@@ -59,7 +59,7 @@ class Directories:
         self._generations = generations
         self._settling = settling or Settling()
         self._tree: Tree | None = None
-        self._tasks: trio.Nursery | None = None
+        self._tasks: trio.Nursery
         self._lock = trio.Lock()
         self._written = trio.Event()
         self._resumed: Mapping[str, Resumed] = {}
@@ -94,8 +94,9 @@ class Directories:
         """Its version has still to stand its probation; `good` is what to go back to."""
         self._good[name] = good
 
-    def begin(self, plan: Plan) -> None:
-        """Take what `load` has found."""
+    def begin(self, plan: Plan, tasks: trio.Nursery) -> None:
+        """Take what `load` has found. `tasks`: where removals and probations go on."""
+        self._tasks = tasks
         left, self._resumed = self._resumed, {}
         if self._generations is not None and os.path.isdir(self.path):
             for name in set(self._generations.names()) - plan.seen:
@@ -118,18 +119,17 @@ class Directories:
         """Follow changes until cancelled."""
         self._tree = Tree(watcher, self.path, self._settling.note, self._cannot_watch)
         try:
-            async with trio.open_nursery() as self._tasks:
-                for name in self._good:
-                    self._on_probation(name, self._nursery.status(name).attempt - 1)
-                if self._generations is not None:
-                    self._tasks.start_soon(self._flush, self._generations)
-                # What was read before it was watched may have changed in between.
-                self._settling.note(None)
-                while True:
-                    await self._look(await self._settling.settled())
+            for name in self._good.keys() - self._probations.keys():
+                self._on_probation(name, self._nursery.status(name).attempt - 1)
+            if self._generations is not None:
+                self._tasks.start_soon(self._flush, self._generations)
+            # What was read before it was watched may have changed in between.
+            self._settling.note(None)
+            while True:
+                await self._look(await self._settling.settled())
         finally:
             self._tree.close()
-            self._tree = self._tasks = None
+            self._tree = None
 
     async def plan(self) -> Plan:
         """What `reload` would do now. Raises WorkloadError if there is no directory."""
@@ -261,7 +261,6 @@ class Directories:
 
     def _begin_removal(self, name: str) -> None:
         self._removing.add(name)
-        assert self._tasks is not None
         self._tasks.start_soon(self._removed, name)
 
     async def _removed(self, name: str) -> None:
@@ -304,7 +303,6 @@ class Directories:
     # --- probation -------------------------------------------------------------------------
 
     def _on_probation(self, name: str, attempt: int) -> None:
-        assert self._tasks is not None
         scope = self._probations[name] = trio.CancelScope()
         self._tasks.start_soon(self._probation, name, attempt, scope)
 

@@ -83,7 +83,7 @@ class Live:
             str(self.path), "/scratch", self.world.nursery, self.world.log, generations
         )
         async with trio.open_nursery() as tasks:
-            self.directories.begin(await self.directories.load())
+            self.directories.begin(await self.directories.load(), tasks)
             tasks.start_soon(self.world.nursery.run, False)
             tasks.start_soon(self.directories.run, cast(Watcher, self.notices))
             await trio.sleep(2)

@@ -136,9 +136,8 @@ def test_whatever_is_there_is_read_and_followed(
             simulated = world()
             directories = everything(simulated, path, Path(base), None)
             async with trio.open_nursery() as tasks:
-                directories.begin(await directories.load())
+                directories.begin(await directories.load(), tasks)
                 tasks.start_soon(simulated.nursery.run, False)
-                directories._tasks = tasks
                 for operations in rounds:
                     for operation in operations:
                         operate(path, *operation)
@@ -169,7 +168,7 @@ async def followed(base: Path) -> AsyncIterator[tuple[Directories, World]]:
     simulated = world()
     directories = everything(simulated, path, base, Settling(quiet=0.01, longest=0.1))
     async with Watcher() as watcher, trio.open_nursery() as tasks:
-        directories.begin(await directories.load())
+        directories.begin(await directories.load(), tasks)
         tasks.start_soon(simulated.nursery.run, False)
         tasks.start_soon(directories.run, watcher)
         yield directories, simulated
