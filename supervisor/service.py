@@ -280,7 +280,7 @@ class Service:
             if self.nursery.stopping:
                 raise CrecheError("creched was asked to stop")
             self.manager.replace()
-        except CrecheError as error:
+        except (CrecheError, OSError) as error:
             self._not_replaced(error)
         self.manager.replaced()
         held.listen_again()
@@ -288,7 +288,7 @@ class Service:
         self.manager.notifier.ready()
         self.engine.gate.open()
 
-    def _not_replaced(self, error: CrecheError) -> None:
+    def _not_replaced(self, error: Exception) -> None:
         self.log.emit("reexec-failed", message=str(error))
 
     async def _quiet(self) -> None:
@@ -315,6 +315,8 @@ class Service:
             self.stop("signal", f"creched got {name}")
 
     async def _reexec_asked(self, name: str) -> None:
+        if self._replacing:
+            return  # it is under way; that it failed would be told to who has asked before
         try:
             await self.reexec(name)
         except CrecheError as error:

@@ -97,6 +97,19 @@ def test_returns_when_the_new_one_is_up(creched: Creched) -> None:
     assert creched.stop() == 0
 
 
+def test_asked_by_a_signal_as_well(creched: Creched) -> None:
+    """Both get what they want; who waits is not told that it has failed."""
+    creched.start()
+    creched.wait_for("supervisor-started")
+    waiting = ctl(creched, "reexec", "--wait")
+    creched.wait_for("control")
+    creched.signal(signal.SIGUSR2)
+
+    assert done(waiting) == (0, "", "")
+    assert creched.find("reexec-failed") == []
+    assert creched.stop() == 0
+
+
 def test_nobody_is_refused_meanwhile(creched: Creched, tmp_path: Path) -> None:
     """Who asks while nobody answers waits: the sockets are the same ones, and so is the page."""
     public = tmp_path / "public"
