@@ -152,7 +152,6 @@ def _localnet(bridge: str, value: str) -> None:
                 file.seek(0)
                 file.write(value)
     except FileNotFoundError:
-        if value == "1":
-            raise NetworkError(f"there is no bridge {bridge} (any more)") from None
+        pass  # somebody has deleted it; whoever makes it anew has this applied again
     except OSError as error:
         raise NetworkError(f"set {path} to {value}: {error.strerror}") from None

@@ -154,6 +154,25 @@ def test_another_resolver_is_in_the_way(host: Host) -> None:
     host.stop()
 
 
+def test_a_network_with_names_gets_another_subnet(host: Host) -> None:
+    """Who is on it is restarted; nothing is amiss meanwhile, and names are told by the new one."""
+    host.declare(TWO)
+    for name in ("one", "two"):
+        host.add(name, STOP + WAITS + ON_A)
+    host.run()
+    started(host, "one", "two")
+    host.declare(TWO.replace("10.81.", "10.83.").replace("fd81", "fd83"))
+    host.signal(signal.SIGHUP)
+    for name in ("one", "two"):
+        host.wait_for("started", name, 2)
+    known = {line[1]: line[0] for line in file(host, "one", "/etc/hosts") if "." in line[0]}
+    assert found(host, "one", "two") >= {known["two"]}
+    assert known["two"].startswith("10.83.0.")
+    assert ["nameserver", "10.83.0.1"] in file(host, "one", "/etc/resolv.conf")
+    assert host.find("network-trouble") == []
+    host.stop()
+
+
 def test_roots_of_all_kinds(host: Host, bundle: Callable[..., Bundle]) -> None:
     """With no /etc, and read-only; with a link in the place of one; and with a file of its own."""
     host.declare(TWO)

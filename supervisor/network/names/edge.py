@@ -12,7 +12,7 @@ from supervisor.network.errors import NetworkError
 from supervisor.network.model import Endpoint, Network
 from supervisor.network.names import files
 from supervisor.network.names.book import Book
-from supervisor.network.names.server import Responder, Served
+from supervisor.network.names.server import NotYetError, Responder, Served
 
 
 class NameService:
@@ -57,6 +57,8 @@ class NameService:
                 continue
             try:
                 served = Served(network, _index(network), self._responder)
+            except NotYetError:
+                continue  # whoever makes its bridge has this applied again
             except NetworkError as error:
                 if name not in self._failed:
                     failed = failed or error

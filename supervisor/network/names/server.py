@@ -35,9 +35,14 @@ MOST_IN_ALL = 256
 PATIENCE = 5.0
 """Seconds that a connection may be silent, or not read on."""
 _TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_NOT_YET = {errno.EADDRNOTAVAIL, errno.ENODEV}
 _PAUSE = 0.1
 _BACKLOG = 16
 _Name = tuple[object, ...]
+
+
+class NotYetError(NetworkError):
+    """The bridge is not there, or has other addresses: it is about to be made so."""
 
 
 class Responder:
@@ -115,7 +120,7 @@ class Served:
     """One network's sockets. `link`: index of the bridge that they are bound to."""
 
     def __init__(self, network: Network, link: int, responder: Responder, port: int = PORT) -> None:
-        """Raises NetworkError."""
+        """Raises NotYetError, NetworkError."""
         self.network = network
         self.link = link
         self._responder = responder
@@ -127,7 +132,8 @@ class Served:
                     self._sockets.append(_bound(str(gateway.ip), kind, network.bridge, port))
                 except OSError as error:
                     self.close()
-                    raise NetworkError(_refused(network, str(gateway.ip), kind, error)) from None
+                    kind_of = NotYetError if error.errno in _NOT_YET else NetworkError
+                    raise kind_of(_refused(network, str(gateway.ip), kind, error)) from None
 
     def close(self) -> None:
         """Nobody is answered any more."""
