@@ -422,8 +422,8 @@ def test_a_network_that_is_declared_no_more(host: Host) -> None:
     host.declare("")
     host.run()
     host.wait_for("adopted", "a", 2)
-    told = host.wait_for("network-trouble")[0]
-    assert (told["workload"], "there is no network runc" in told["message"]) == ("a", True)
+    told = host.wait_for("network-refused")[0]
+    assert (told["network"], "a would be without" in told["message"]) == ("runc", True)
     assert ping("192.168.10.2")
     host.stop()
 
