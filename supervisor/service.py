@@ -273,9 +273,12 @@ class Service:
     async def _replace(self) -> None:
         await self._quiet()
         await self.engine.hang_up()
-        await self._signals.hold_back()
-        await self.manager.before_replacing()
-        await _settled()
+        idle = False
+        while not idle:
+            await self._signals.hold_back()
+            await self.manager.before_replacing()
+            await _settled()
+            idle = self._signals.idle
         try:
             if self.nursery.stopping:
                 raise CrecheError("creched was asked to stop")

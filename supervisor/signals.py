@@ -58,11 +58,17 @@ class Signals:
     async def hold_back(self) -> None:
         """Let the kernel keep what comes from now on, and wait until all is handled that came.
 
-        Then nothing is lost by execve(2). `held.listen_again` ends it.
+        Then nothing is lost by execve(2), as long as all stay `idle`: another thread, which holds
+        nothing back, may take one yet. `held.listen_again` ends it.
         """
         held.hold_back()
-        while self._waiting or self._busy:
+        while not self.idle:
             await self._idle.wait()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all is handled that came."""
+        return not (self._waiting or self._busy)
 
     def _wake(self) -> None:
         self._news.set()
