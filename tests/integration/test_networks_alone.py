@@ -220,6 +220,20 @@ def test_two_that_are_called_the_same(
     assert program.interfaces() == []
 
 
+def test_what_is_written_down_is_roots(program: Program, bundle: Bundles) -> None:
+    """Whatever the umask of who calls; a directory that others can write is not used."""
+    made = bundle({"annotations": {KEY: "runc"}}, rootfs=False)
+    argv = [*program.argv, "up", str(made.path)]
+    subprocess.run(argv, cwd=REPOSITORY, check=True, umask=0)
+    for path in (program.root, *(p for p in program.root.rglob("*") if not p.is_symlink())):
+        assert path.stat().st_mode & 0o022 == 0, path
+    assert program.root.stat().st_mode & 0o777 == 0o700
+    program.root.chmod(0o777)
+    assert "can be changed by other users" in program.refused("down", made.path)
+    program.root.chmod(0o700)
+    program.ok("down", made.path)
+
+
 def test_refusals(program: Program, bundle: Bundles, creche: Runtime) -> None:
     """In words, and nothing has changed; a container whose network cannot be is not created."""
     made = bundle({"annotations": {KEY: "nowhere"}}, sh="exec sleep 100000")

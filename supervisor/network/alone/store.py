@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from runtime.linux import pidfd
-from runtime.state import process_start_time
+from runtime.state import make_root, process_start_time
 from supervisor.network import namespaces
 from supervisor.network.edge import Rules
 from supervisor.network.errors import NetworkError
@@ -40,6 +39,7 @@ class Alone:
         self, root: str, networks: Mapping[str, Network], tell: Callable[[str], object]
     ) -> None:
         own = f"{root}/{OWN}"
+        self._root = root
         self._own = own
         self._tell = tell
         self._owners = Documents(f"{own}/owners", False, self._damaged)
@@ -108,7 +108,11 @@ class Alone:
             os.close(fd)
 
     def _lock(self) -> int:
-        """The directory is the lock; whoever had it may have removed it, and then it is not."""
+        """The directory is the lock; whoever had it may have removed it, and then it is not.
+
+        Raises StateError if others could have written what is in it.
+        """
+        make_root(self._root)
         while True:
             os.makedirs(self._own, 0o700, exist_ok=True)
             fd = os.open(self._own, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -203,9 +207,9 @@ def _lives(owner: dict[str, Any] | None) -> bool:
     pid = owner.get("pid")
     if pid is None:
         return True
-    if not isinstance(pid, int) or process_start_time(pid) != owner.get("start"):
-        return False
-    return not pidfd.zombie(pid, owner["start"])
+    # None: it had ended before that could be written down.
+    start = process_start_time(pid) if isinstance(pid, int) else None
+    return start is not None and start == owner.get("start")
 
 
 def _own_namespace() -> int:
