@@ -21,16 +21,16 @@ def run(client: Client, options: argparse.Namespace) -> int:
 
 
 def _wait(client: Client, before: dict[str, Any]) -> None:
-    """What was asked is told by the events; the stream is cut off when the program changes, and
-    whoever asks again waits in the listener, which stays, until the new one answers."""
-    client.close()
+    """Events tell of a failure. Their stream is cut off when the program changes; whoever asks
+    again waits in the listener, which stays, until the new one answers."""
     while True:
+        client.close()
         try:
+            if client.get("about")["run"] != before["run"]:  # its event may be lost: a full disk
+                return
             for name, data in client.stream("events", since=before["seq"], follow=True):
                 event = {} if name else json.loads(data)
                 if event.get("event") == "reexec-failed":
                     raise Problem(event["message"], FAILED)
-                if event.get("event") == "supervisor-started" and event["run"] != before["run"]:
-                    return
         except HungUp:
             continue
