@@ -61,7 +61,7 @@ INTEGRATION: dict[str, tuple[str, ...]] = {
     ),
 }
 
-PARTS = ("integration", "service", "survival", "scopes", "checkpoint", "reboot")
+PARTS = ("integration", "service", "survival", "networks", "scopes", "checkpoint", "reboot")
 
 COMMON = ("-q", "-o", "faulthandler_timeout=600", "--durations=10")
 

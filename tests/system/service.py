@@ -23,6 +23,8 @@ SLICE = Path("/sys/fs/cgroup/system.slice")
 CGROUP = SLICE / UNIT
 CONTAINERS = SLICE / HOLDER
 WORKLOADS = Path("/etc/creche/workloads")
+SETTINGS = Path("/etc/creche/creched.toml")
+LEASES = Path("/var/lib/creche/leases")
 STATE = Path("/proc/1/root/run/creche")
 HOME = Path("/usr/lib/creche")
 _WHEELS = Path("/share/creche/wheels")
@@ -116,9 +118,23 @@ def declare(workloads: Mapping[str, str | Path]) -> None:
             (WORKLOADS / name / "workload.toml").write_text(source)
 
 
+def change(name: str, text: str) -> None:
+    """Replace a workload's file by another one."""
+    new = WORKLOADS / name / ".new"
+    new.write_text(text)
+    new.rename(WORKLOADS / name / "workload.toml")
+
+
+def configure(text: str) -> None:
+    """Write creched.toml, which nobody else may write."""
+    SETTINGS.write_text(text)
+    SETTINGS.chmod(0o644)
+
+
 def clear() -> None:
-    """Stop it, and remove all workloads and what it remembers."""
+    """Stop it, and remove all workloads, its settings and what it remembers."""
     outside("systemctl", "stop", UNIT, check=False)
+    SETTINGS.unlink(missing_ok=True)
     for directory in WORKLOADS.iterdir():
         shutil.rmtree(directory)
     shutil.rmtree(STATE / ".creched", ignore_errors=True)
