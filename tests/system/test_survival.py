@@ -1,18 +1,21 @@
 """creched crashes, is restarted, reloaded, hangs: its workloads run on, every end is told.
 
 The tests build on one another, in this order: each start costs seconds in an emulated machine,
-which is also why there are few workloads, and ten crashes; CRECHE_TEST_KILLS says how many.
+which is also why there are only so many crashes; CRECHE_TEST_KILLS says how many.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,9 +28,9 @@ pytestmark = pytest.mark.skipif(
     reason="needs the virtual machine that ./dev system boots",
 )
 
-KILLS = int(os.environ.get("CRECHE_TEST_KILLS", "10"))
-STEADY = [f"steady-{number}" for number in range(3)]
-CHURNING = [f"churn-{number}" for number in range(2)]
+KILLS = int(os.environ.get("CRECHE_TEST_KILLS", "15"))
+STEADY = [f"steady-{number}" for number in range(14)]
+CHURNING = [f"churn-{number}" for number in range(6)]
 
 _STEADY = '''
 [restart]
@@ -39,14 +42,18 @@ trap 'exit 41' USR1; trap 'exit 0' TERM
 while :; do sleep 9999 & wait $!; done
 """]
 '''
-_CHURNING = """
-[restart]
-policy = "always"
-delay = "1s"
-max = "1s"
-[container]
-args = ["/bin/busybox", "sh", "-c", "exit 7"]
-"""
+# They end when they are told to: what creched counts can be held against it, and a machine that is
+# short of time has no more to do.
+_CHURNING = _STEADY.replace("exit 41", "exit 7")
+
+LIMITS = {"memory.max": str(64 << 20), "cpu.max": "50000 100000", "pids.max": "33"}
+
+
+@pytest.fixture(scope="module")
+def ended() -> Counter[str]:
+    """How often each workload has ended by itself in these tests."""
+    return Counter()
+
 
 # Connects once, and says that it is ready when it is signalled.
 _TALKER = """
@@ -85,11 +92,53 @@ def living() -> dict[str, int]:
     return {name: service.processes(CONTAINERS / name)[0] for name in STEADY}
 
 
-def up_again(journal: Journal, count: int) -> None:
-    """The `count`-th creched has taken everything over."""
-    journal.wait("supervisor-started", count)
+def up_again(journal: Journal) -> None:
+    """The creched that runs now has taken everything over."""
+    run = journal.wait("supervisor-started", pid=int(show("MainPID")))["run"]
     for name in STEADY:
-        journal.wait("adopted", count - 1, workload=name)
+        journal.wait("adopted", workload=name, run=run)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    [caught] = re.findall(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def end_some(order: random.Random) -> list[str]:
+    """Have a few containers end with status 7; which ones did: those whose program listens."""
+    ended = []
+    for name in order.sample(CHURNING, 2):
+        with contextlib.suppress(FileNotFoundError):  # it is being made anew
+            for pid in filter(
+                lambda pid: catches(pid, signal.SIGUSR1), service.processes(CONTAINERS / name)
+            ):
+                os.kill(pid, signal.SIGUSR1)
+                wait_exit(pid)
+                ended.append(name)
+    return ended
+
+
+def some_moment(journal: Journal, order: random.Random, process: int) -> str:
+    """Wait for a moment in the life of the `process`-th creched that systemd has started."""
+    while sum(line.startswith(f"Starting {UNIT}") for line in journal.other) < process:
+        journal.read()
+    told = len(journal.events)
+    match order.randrange(6):
+        case 0:
+            return "while it is imported"
+        case 1 | 2 | 3:
+            more = order.randrange(1, len(STEADY))
+            while len(journal.events) < told + more:
+                journal.read()
+            return "while it takes over"
+        case _:
+            up_again(journal)
+            return "later"
 
 
 def tells_reaped() -> bool:
@@ -106,20 +155,25 @@ def test_a_status_line_for_people(journal: Journal) -> None:
     assert "running" in text
 
 
-def test_a_crash_disturbs_nobody(journal: Journal) -> None:
-    """Again and again, under load: same processes."""
+def test_a_crash_disturbs_nobody(journal: Journal, ended: Counter[str]) -> None:
+    """Again and again, at any moment, and while others end: same processes."""
     before = living()
     order = random.Random(2026)
+    moments = Counter[str]()
     for count in range(KILLS):
+        ended.update(end_some(order))
         main = int(show("MainPID"))
-        for _ in range(order.randrange(8)):
-            journal.read()
         os.kill(main, signal.SIGKILL)
         wait_exit(main)
-        up_again(journal, count + 2)
         assert living() == before
+        ended.update(end_some(order))
+        moments[some_moment(journal, order, count + 2)] += 1
+        print(f"{count + 1}. creched {main} was killed; {len(journal.events)} events", flush=True)
+    up_again(journal)
+    assert living() == before
     assert show("ActiveState") == "active"
     assert int(show("NRestarts")) == KILLS
+    print(f"{KILLS} kills, {dict(moments)}; {ended.total()} ends")
 
 
 def test_an_end_during_a_crash_is_told(journal: Journal) -> None:
@@ -191,6 +245,25 @@ def test_restart_leaves_containers_alone(journal: Journal) -> None:
     assert living() == before
 
 
+def limits(name: str) -> dict[str, str]:
+    """What the kernel's files say."""
+    return {file: (CONTAINERS / name / file).read_text().strip() for file in LIMITS}
+
+
+def test_changed_limits_hold_for_the_container_that_runs(journal: Journal) -> None:
+    """Its workload.toml is written anew; the process stays."""
+    before, name = living(), STEADY[1]
+    assert not set(limits(name).values()) & set(LIMITS.values())
+    service.change(name, _STEADY + 'memory = "64M"\ncpus = 0.5\npids = 33\n')
+    changed = journal.wait("workload-changed", workload=name)
+    assert changed["action"] == "apply"
+    # That was told before it was done; whoever asks is answered after it.
+    service.crechectl("status", name)
+
+    assert limits(name) == LIMITS
+    assert living() == before
+
+
 def test_executed_anew(journal: Journal) -> None:
     """The same main process, and systemd does not mind."""
     main, before = show("MainPID"), living()
@@ -201,6 +274,18 @@ def test_executed_anew(journal: Journal) -> None:
 
     assert journal.all("supervisor-started")[-1]["pid"] == int(main)
     assert show("MainPID") == main
+    assert living() == before
+
+
+def test_changed_limits_last(journal: Journal) -> None:
+    """Over what was executed anew; and they can be taken away again."""
+    before, name = living(), STEADY[1]
+    assert limits(name) == LIMITS
+    service.change(name, _STEADY)
+    journal.wait("workload-changed", 2, workload=name)
+    service.crechectl("status", name)
+
+    assert limits(name) == {"memory.max": "max", "cpu.max": "max 100000", "pids.max": "1024"}
     assert living() == before
 
 
@@ -263,21 +348,34 @@ def test_the_watchdog_ends_a_creched_that_hangs(journal: Journal) -> None:
     assert any("watchdog" in line.lower() for line in journal.other)
 
 
+def kept() -> list[service.Event]:
+    """All events, as creched has kept them."""
+    files = sorted((STATE / ".creched/journal").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+
+
 def test_every_event_has_its_number_and_every_end_was_told_once(journal: Journal) -> None:
     """Over all crashes."""
-    files = sorted((STATE / ".creched/journal").glob("*.jsonl"))
-    kept = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
-    numbers = [event["seq"] for event in kept]
+    events = kept()
+    numbers = [event["seq"] for event in events]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    ends = Counter((e["workload"], e["attempt"]) for e in kept if e["event"] == "exited")
+    ends = Counter((e["workload"], e["attempt"]) for e in events if e["event"] == "exited")
     assert set(ends.values()) == {1}
-    made = Counter((e["workload"], e["attempt"]) for e in kept if e["event"] == "created")
-    running = {(name, attempt) for name, attempt in made if name in (*STEADY, "new")}
-    assert set(made) - set(ends) <= running | {
-        (name, max(a for n, a in made if n == name)) for name in CHURNING
-    }
-    causes = Counter(event["cause"] for event in kept if event["event"] == "exited")
-    print(f"{len(kept)} events, ends by cause: {dict(causes)}")
+    made = Counter((e["workload"], e["attempt"]) for e in events if e["event"] == "created")
+    last = {(name, max(a for n, a in made if n == name)) for name, _ in made}
+    assert set(made) - set(ends) <= last
+
+
+def test_what_was_told_is_what_has_happened(journal: Journal, ended: Counter[str]) -> None:
+    """As many ends as there were, each with its status where the kernel says so."""
+    ends = [event for event in kept() if event["event"] == "exited"]
+    told = Counter((end["workload"], end["cause"], end["code"]) for end in ends)
+    print(told)
+    for name in CHURNING:
+        known, unknown = told[name, "exit", 7], told[name, "unknown", None]
+        assert known == ended[name] or (
+            not tells_reaped() and known < ended[name] <= known + unknown
+        )
 
 
 def test_a_stop_ends_them_all(journal: Journal) -> None:
