@@ -1,6 +1,7 @@
 """What is there before the machine is booted again: `python -m tests.system.reboot`.
 
-machine.sh runs it, reboots, and then runs test_reboot.py.
+machine.sh runs it, starts `desperate`, for which creched has the machine booted again, and runs
+test_reboot.py after that.
 """
 
 from __future__ import annotations
@@ -12,15 +13,34 @@ from tests.system.service import UNIT, Journal, outside
 
 FORGOTTEN = Path("/var/lib/creche-boot-id")
 """The boot that is over."""
-WORKLOADS = ("lasting", "by-hand")
 
+_SETTINGS = """
+[supervisor]
+reboot-command = ["/usr/bin/systemctl", "reboot"]
+[networks.runc]
+bridge = "runc0"
+subnet = "192.168.10.0/24"
+"""
 _LASTING = '''
 [container]
 args = ["/bin/busybox", "sh", "-c", """
 trap 'exit 0' TERM
 while :; do sleep 9999 & wait $!; done
 """]
+[network]
+name = "runc"
 '''
+_DESPERATE = """
+[workload]
+start = "manual"
+[restart]
+policy = "on-failure"
+delay = 0
+limit = 1
+on-limit = "reboot"
+[container]
+args = ["/bin/busybox", "false"]
+"""
 
 
 def boot_id() -> str:
@@ -29,13 +49,18 @@ def boot_id() -> str:
 
 
 def main() -> None:
-    """Start the service for good with two workloads; one is then stopped by hand."""
+    """Start the service for good with two workloads; one is then stopped by hand.
+
+    It was the first and has the network's first address, which is not to be given away.
+    """
     service.install()
-    service.declare(dict.fromkeys(WORKLOADS, _LASTING))
+    service.configure(_SETTINGS)
+    service.declare({"by-hand": _LASTING, "desperate": _DESPERATE})
     with Journal() as journal:
         outside("systemctl", "enable", "--now", UNIT)
-        for name in WORKLOADS:
-            journal.wait("started", workload=name)
+        journal.wait("started", workload="by-hand")
+        service.declare({"lasting": _LASTING})
+        journal.wait("started", workload="lasting")
         outside(service.HOME / "bin/crechectl", "stop", "--wait", "by-hand")
     FORGOTTEN.write_text(boot_id())
 

@@ -38,6 +38,14 @@ def test_workloads_come_back(journal: Journal) -> None:
     assert service.processes(CONTAINERS / "lasting")[0] == started["pid"]
     assert show("ActiveState") == "active"
     assert journal.all("exited") == journal.all("adopted") == journal.all("state-damaged") == []
+    assert journal.all("creating", workload="desperate") == []
+
+
+def test_addresses_are_what_they_were(journal: Journal) -> None:
+    """The lowest one is free in this boot, but it is another's."""
+    attached = journal.wait("network-attached", workload="lasting")
+    assert attached["addresses"] == ["192.168.10.3/24"]
+    outside("ping", "-n", "-c", "1", "-W", "60", "192.168.10.3")
 
 
 def test_what_was_stopped_by_hand_stays_stopped(journal: Journal) -> None:
