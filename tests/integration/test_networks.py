@@ -182,6 +182,29 @@ def test_leases_last(host: Host) -> None:
     host.stop()
 
 
+def test_the_same_addresses_over_a_hundred_restarts(host: Host) -> None:
+    """Of two that end at once, again and again: each sees the same ones in every run."""
+    host.declare(RUNC0 + 'subnet6 = "fd00:10::/64"\n')
+    look = (
+        "[container]\nargs = ['busybox', 'ip', '-o', 'addr', 'show', 'eth0', 'scope', 'global']\n"
+    )
+    again = "[restart]\npolicy = 'always'\ndelay = 0\n[logs]\nto = 'file'\n"
+    for name in ("a", "b"):
+        host.add(name, STOP + look + ON_RUNC0 + again)
+    host.run()
+    seen = {}
+    for name in ("a", "b"):
+        ends = host.wait_for("exited", name, 101)
+        words = [" ".join(end["output"]).split() for end in ends]
+        seen[name] = {tuple(word for word in line if "/" in word) for line in words}
+    host.stop()
+    assert seen["a"] != seen["b"]
+    assert {each for found in seen.values() for each in found} == {
+        ("192.168.10.2/24", "fd00:10::2/64"),
+        ("192.168.10.3/24", "fd00:10::3/64"),
+    }
+
+
 def _mac(host: Host, name: str) -> str:
     """By the kernel's word: /sys would be that of the namespace it was mounted in."""
     return host.inside(name, "ip", "-o", "link", "show", "eth0").partition("link/ether")[2]
