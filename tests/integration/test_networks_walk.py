@@ -183,7 +183,7 @@ def fresh(path: Path) -> Path:
     """The same directory as ever, since links are called after it, with nothing in it."""
     base = path / "base"
     shutil.rmtree(base, ignore_errors=True)
-    base.mkdir()
+    (base / "own").mkdir(parents=True)
     return base
 
 
