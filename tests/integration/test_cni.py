@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_networks import ENDS, NEVER, STOP, WAITS, Host
+from tests.integration.networked import ENDS, NEVER, STOP, WAITS, Host
 from tests.support.network import ip, ping
 from tests.support.waiting import wait_text
 

@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from tests.integration.test_networks import ENDS, NEVER, STOP, WAITS, Host
+from tests.integration.networked import ENDS, NEVER, STOP, WAITS, Host
 from tests.support.bundle import Bundle
 from tests.support.network import ip
 from tests.support.waiting import wait_for
@@ -25,18 +24,6 @@ TWO = (
 )
 ON_A, ON_B = '[network]\nname = "a"\n', '[network]\nname = "b"\n'
 ON_BOTH = '[[network]]\nname = "a"\n[[network]]\nname = "b"\ninterface = "eth1"\n'
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    """A creched; at its end nothing of a network is left."""
-    made = Host(tmp_path)
-    before = made.links()
-    yield made
-    made.clean()
-    made.check_clean()
-    assert made.links() == before
-    assert not os.path.exists(f"{made.root}/.creched/names")
 
 
 def entered(host: Host, name: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -18,10 +18,9 @@ import pytest
 from supervisor.network.alone.annotation import attachments
 from supervisor.network.alone.store import Alone
 from supervisor.settings import parse
-from tests.integration.test_networks import ON_RUNC0, RUNC0, STOP, WAITS, Host
-from tests.integration.test_networks_walk import watch_the_kernel
+from tests.integration.networked import ON_RUNC0, RUNC0, STOP, WAITS, Host
+from tests.integration.test_networks_walk import play
 from tests.support.bundle import Bundle
-from tests.support.effects import Walk
 from tests.support.mountinfo import mounts
 from tests.support.network import ip, ping
 from tests.support.repository import REPOSITORY
@@ -327,37 +326,20 @@ def test_killed_after_each_effect(tmp_path: Path, word: str) -> None:
         else:
             alone().down("x")
 
-    def play(die: str) -> list[str]:
-        points = tmp_path / "points"
-        points.unlink(missing_ok=True)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                fd = os.open(points, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-                Walk(fd, "/", die).start()
-                watch_the_kernel(fd, die)
-                act(word)
-                status = 0
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) if die else status == 0, (die, status)
-        wrote = ("supervisor.store", "supervisor.network.carry:_sysctl")
-        found = points.read_text().splitlines()
-        return [point for point in found if " write " not in point or point.startswith(wrote)]
+    def walk(die: str) -> list[str]:
+        return play(tmp_path / "points", lambda: act(word), die)
 
     (tmp_path / "root").mkdir()
     if word == "down":
         act("up")
-    walked = play("")
+    walked = walk("")
     act("down")
     print(f"{word}: {len(walked)} points")
     assert len(walked) > (30 if word == "up" else 5)
     for number, point in enumerate(walked):
         if word == "down":
             act("up")
-        play(point)
+        walk(point)
         if number % 4 == 1:
             act("up")
             assert ping("192.168.10.2"), point

@@ -7,28 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.integration.networked import ON_RUNC0, RUNC0, STOP, WAITS, Host
 from tests.integration.supervised import CHECKOUT
-from tests.integration.test_networks import ON_RUNC0, RUNC0, STOP, WAITS, Host
 from tests.support.network import ip, ping
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    """A creched; at its end nothing of a network is left."""
-    made = Host(tmp_path)
-    before = made.links()
-    yield made
-    made.clean()
-    made.check_clean()
-    assert made.links() == before
 
 
 def crechectl(host: Host, *words: str) -> subprocess.CompletedProcess[str]:

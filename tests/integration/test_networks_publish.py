@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_networks import ENDS, NEVER, STOP, WAITS, Host, again
+from tests.integration.networked import ENDS, NEVER, STOP, WAITS, Host
+from tests.integration.test_networks import again
 from tests.support.calling import IMPATIENCE, PATIENCE, call, server
 from tests.support.network import ip
 

@@ -106,9 +106,9 @@ def watch_the_kernel(points: int, die: str) -> None:
     setattr(namespaces, "call", after(libc.call, "mount"))  # noqa: B010
 
 
-def play(base: Path, act: Act, die: str) -> list[str]:
-    """In a child, up to a point; the points that it has passed."""
-    points = base / "points"
+def play(points: Path, act: Callable[[], object], die: str) -> list[str]:
+    """In a child, up to a point; the points that it has passed, which it tells by a file."""
+    points.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         status = 1
@@ -116,7 +116,7 @@ def play(base: Path, act: Act, die: str) -> list[str]:
             fd = os.open(points, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             Walk(fd, "/", die).start()
             watch_the_kernel(fd, die)
-            trio.run(act, networks(base), workload())
+            act()
             status = 0
         finally:
             os._exit(status)
@@ -192,9 +192,13 @@ def test_killed_after_each_effect(tmp_path: Path, act: Act) -> None:
     links = socket.if_nameindex()
     before = mounts()
     base = fresh(tmp_path)
+
+    def once() -> None:
+        trio.run(act, networks(base), workload())
+
     if act is release:
         make(base)
-    points = play(base, act, "")
+    points = play(base / "points", once, "")
     begin(base, ["web"])
     complete = seen(base)
     begin(base, [])
@@ -207,7 +211,7 @@ def test_killed_after_each_effect(tmp_path: Path, act: Act) -> None:
             base = fresh(tmp_path)
             if act is release:
                 make(base)
-            play(base, act, point)
+            play(base / "points", once, point)
             if finished:  # it is to run: whatever was begun is completed
                 make(base)
                 assert len(begin(base, ["web"])) == 2

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,15 +26,6 @@ def sh(script: str, more: str = "") -> str:
 
 
 DEAF = sh("echo ready >&2; while :; do sleep 1000; done")
-
-
-@pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched, ended at the end, which leaves nothing."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
 
 
 def test_ends_are_told_as_they_were(creched: Creched) -> None:

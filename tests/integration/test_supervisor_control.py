@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +40,6 @@ args = ["/usr/bin/sh", "-c", "exit 3"]
 [restart]
 policy = "never"
 """
-
-
-@pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched, ended at the end, which leaves nothing."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
 
 
 def socket_of(creched: Creched) -> Path:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,6 @@ pytestmark = pytest.mark.root
 
 RUN = "[container]\nargs = ['busybox', 'sh', '-c', '''echo {}; sleep 1000''']\n"
 QUICK = '[logs]\nto = "stderr"\n[stop]\nsignal = "SIGKILL"\n'
-
-
-@pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched, ended at the end, which leaves nothing."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
 
 
 def write(path: Path, text: str) -> None:

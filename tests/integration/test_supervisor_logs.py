@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,15 +32,6 @@ def records(creched: Creched, name: str) -> list[tuple[str, str]]:
     matches = [RECORD.fullmatch(line) for line in text.splitlines()]
     assert all(matches), text
     return [(match[1], match[2]) for match in matches if match]
-
-
-@pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched, ended at the end, which leaves nothing."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
 
 
 def test_both_streams(creched: Creched) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,15 +29,6 @@ def python(script: str, more: str = "") -> str:
 
 
 NOTIFY = '[ready]\non = "notify"\n'
-
-
-@pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched, ended at the end, which leaves nothing."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
 
 
 def test_ready_when_it_says_so(creched: Creched) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,15 +51,6 @@ def server(host: str = "127.0.0.1") -> str:
     family = 10 if ":" in host else 2
     script = f'ADDRESS = ("{host}", {family})\n{SERVER}'
     return f"[container]\nargs = ['python3', '-c', '''{script}''']\n"
-
-
-@pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched, ended at the end, which leaves nothing."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
 
 
 def test_good_ones(creched: Creched) -> None:

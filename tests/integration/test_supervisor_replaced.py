@@ -41,15 +41,6 @@ destination = "/talk"
 
 
 @pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched, ended at the end, which leaves nothing."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
-
-
-@pytest.fixture
 def store(creched: Creched, tmp_path: Path) -> Iterator[DescriptorStore]:
     """What a service manager keeps for it."""
     made = creched.store = DescriptorStore(tmp_path / "notify")

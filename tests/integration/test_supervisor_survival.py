@@ -7,7 +7,6 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,15 +39,6 @@ reset-after = "1d"
 [container]
 args = ["busybox", "sh", "-c", "usleep 20000; exit 7"]
 """
-
-
-@pytest.fixture
-def creched(tmp_path: Path) -> Iterator[Creched]:
-    """One creched after the other, of which nothing is left."""
-    made = Creched(tmp_path)
-    yield made
-    made.clean()
-    made.check_clean()
 
 
 def kill(creched: Creched) -> None:
